@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Text out through the hypervisor's console; the end of the guest. */
+#ifndef BARE_CONSOLE_H
+#define BARE_CONSOLE_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* %s %c %d %u %x %p with l/ll, a width and 0 or - ; one call, one console write. */
+void console_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int console_format(char *out, size_t size, const char *format, va_list args);
+
+/* Say why on a line `PANIC ...`, then reboot, which ends a QEMU run with -no-reboot. */
+_Noreturn void console_panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void console_poweroff(unsigned int reason);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The protocol on the console:
+ *
+ *   TEST name
+ *   ok ID text
+ *   FAIL ID text got X want Y
+ *   DIFF ID text got X want Y      (only with peer=xen: we answer otherwise on purpose)
+ *   DONE n ok, m failed
+ *
+ * ID is the invariant's number and a letter or word.
+ */
+#ifndef BARE_TEST_H
+#define BARE_TEST_H
+
+#include <bare/console.h>
+#include <bare/event.h>
+#include <bare/hypercall.h>
+#include <bare/mm.h>
+#include <bare/start.h>
+#include <bare/string.h>
+#include <bare/trap.h>
+#include <bare/user.h>
+#include <bare/vcpu.h>
+
+void test_begin(const char *name);
+/* End: audit the books, probe that the hypervisor still answers, power off. */
+_Noreturn void test_end(void);
+
+/* The books now: the audit finds nothing wrong. */
+void test_audit(const char *id);
+
+bool test_eq(const char *id, const char *text, int64_t got, int64_t want);
+bool test_true(const char *id, const char *text, bool holds);
+/* The contract is ours; the peer is known to answer otherwise. */
+bool test_eq_ours(const char *id, const char *text, int64_t got, int64_t want);
+/* Refused: any negative errno. */
+bool test_refused(const char *id, const char *text, int64_t got);
+bool test_refused_ours(const char *id, const char *text, int64_t got);
+/* One of two answers. */
+bool test_either(const char *id, const char *text, int64_t got, int64_t a, int64_t b);
+
+bool test_peer(void);          /* running on the peer, not on ours */
+unsigned int test_case(void);  /* case=N, 0 without */
+/* A case that must have ended the domain came back: a failure. */
+_Noreturn void test_survived(const char *id);
+void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+uint64_t test_random(void); /* deterministic; seed= sets its start */
+
+#endif
