@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What only Palimpsest has: one hypercall beside Xen's public interface.
+ *
+ *   long pal_op(unsigned int cmd, void *arg)        rax = __HYPERVISOR_pal_op
+ *
+ * Returns 0 or a positive value on success, a negative errno (<xen/errno.h>)
+ * on failure. Only the control domain may call it: others get -EPERM whatever
+ * the command. Fields are written by the hypervisor unless marked IN.
+ */
+#ifndef PAL_ABI_PAL_H
+#define PAL_ABI_PAL_H
+
+#include <stdint.h>
+
+#define __HYPERVISOR_pal_op 55 /* __HYPERVISOR_arch_7: unused by Xen 4.17 */
+
+/*
+ * Recompute every frame's owner, counts and role from first principles and
+ * compare them with the stored values. arg: struct pal_audit. Other vCPUs are
+ * held at the guest boundary while it runs. Returns the number of
+ * disagreements (0: the books balance); each is also logged, up to 16.
+ */
+#define PALOP_audit 0
+struct pal_audit {
+    uint64_t frames;        /* frames looked at */
+    uint64_t disagreements; /* frames whose stored state is wrong */
+    uint64_t first_bad_mfn; /* the first of them, or ~0 */
+};
+
+/* Counters of the machine. arg: struct pal_stats. */
+#define PALOP_stats 1
+struct pal_stats {
+    uint64_t total_frames; /* all RAM the hypervisor manages, in 4 KiB frames */
+    uint64_t free_frames;
+    uint64_t heap_frames;    /* hypervisor's own allocations */
+    uint64_t heap_bytes;     /* bytes handed out of them */
+    uint64_t domains;        /* live and dying */
+    uint64_t longest_off_ns; /* longest time any CPU ran with interrupts off */
+    uint64_t context_switches;
+    uint64_t hypercalls;
+};
+
+/* Read the role of one frame, for tests. arg: struct pal_frame. */
+#define PALOP_frame 2
+struct pal_frame {
+    uint64_t mfn;     /* IN */
+    uint32_t owner;   /* domain id, or DOMID_* */
+    uint32_t role;    /* PAL_ROLE_* */
+    uint32_t role_count;
+    uint32_t refs;    /* general references */
+    uint32_t flags;   /* PAL_FRAME_* */
+    uint32_t pad;
+};
+#define PAL_ROLE_none 0
+#define PAL_ROLE_writable 1
+#define PAL_ROLE_l1 2
+#define PAL_ROLE_l2 3
+#define PAL_ROLE_l3 4
+#define PAL_ROLE_l4 5
+#define PAL_ROLE_desc 6
+#define PAL_FRAME_validated (1u << 0)
+#define PAL_FRAME_pinned (1u << 1)
+#define PAL_FRAME_busy (1u << 2)
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler. One run queue a CPU (cpu->rq under cpu->rq_lock). A vCPU is in exactly one place: running
+ * on a CPU, on one run queue, or neither (blocked, paused, down).
+ */
+#ifndef CORE_SCHED_H
+#define CORE_SCHED_H
+
+#include "core/vcpu.h"
+
+void sched_init_cpu(struct cpu *c);
+/* Make v runnable if it is blocked and not paused; may kick its CPU or an idle one. Any CPU, short. */
+void vcpu_wake(struct vcpu *v);
+/* The current vCPU waits for an event; returns when woken. */
+void vcpu_block(void);
+void vcpu_yield(void);
+/* v does not run guest code and is outside of any hypercall when this returns (waits; not for the current
+ * vCPU). Nests. */
+void vcpu_pause(struct vcpu *v);
+void vcpu_unpause(struct vcpu *v);
+/* The same for all of a domain's vCPUs but the current. */
+void domain_pause(struct domain *d);
+void domain_unpause(struct domain *d);
+
+/* Give the CPU to the next vCPU (perhaps the same). Called on the current vCPU's stack with interrupts
+ * off and no lock held; returns when this vCPU runs again, perhaps on another CPU. */
+void schedule(void);
+/* Set need_resched of a CPU and send VECTOR_KICK if it is not this one. */
+void sched_kick(unsigned cpu);
+/* The endless loop of an idle vCPU. */
+__noreturn void idle_loop(void);
+
+/* Given by hv/x86/switch.c: change the machine from prev to next (stacks, roots, windows, segments, FPU,
+ * debug registers); returns when prev is switched to again. */
+void context_switch(struct vcpu *prev, struct vcpu *next);
+/* First thing a vCPU does after it got the CPU: finish what the switch left (release the previous vCPU). */
+void sched_switch_tail(void);
+
+/* runstate.c */
+void runstate_change(struct vcpu *v, int state, uint64_t now);
+/* Write registered runstate and time areas; called on the vCPU's own address space on the way to the guest. */
+void runstate_update_area(struct vcpu *v);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* System time: nanoseconds since boot, the same on all CPUs, from the TSC. */
+#ifndef CORE_TIME_H
+#define CORE_TIME_H
+
+#include "base/types.h"
+#include "core/vcpu.h"
+
+/* tsc -> ns: ((tsc - tsc_base) shifted by shift) * mul >> 32, + ns_base: as in struct vcpu_time_info. */
+struct time_scale {
+    uint64_t tsc_base, ns_base;
+    uint32_t mul;
+    int8_t shift;
+};
+extern struct time_scale time_scale;
+extern uint64_t tsc_hz;
+extern bool time_tsc_stable; /* synchronised on all CPUs: guests may read it without a hypercall */
+
+uint64_t time_now(void);                   /* ns */
+uint64_t time_tsc_of(uint64_t system_ns);  /* the inverse, for deadlines */
+
+/* Wall clock at system time 0; from the CMOS clock at boot, changed by domain 0 (XENPF_settime64). */
+void time_init_wallclock(void);
+void time_set_wallclock(uint64_t sec, uint32_t nsec, uint64_t system_ns);
+void time_publish_wallclock(struct domain *d); /* into shared info */
+
+/* Refresh v's vcpu_time_info in its vcpu_info and in a registered area. */
+void time_update_vcpu(struct vcpu *v);
+
+/* Given by hv/dev (lapic.c): make VECTOR_TIMER fire at this system time on the calling CPU. 0: no deadline. */
+void clock_event_program(uint64_t system_ns);
+
+#endif
