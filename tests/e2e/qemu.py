@@ -110,7 +110,9 @@ class Machine:
         if self.loader == "kernel":
             options = ["-kernel", self.hv, "-append", self.hv_line()]
             if self.kernel is not None:
-                options += ["-initrd", f"{self.kernel_path()} {self.kernel_line()},{self.initrd_path()}"]
+                # QEMU parts its modules at commas; a doubled one stands for itself.
+                modules = (f"{self.kernel_path()} {self.kernel_line()}", str(self.initrd_path()))
+                options += ["-initrd", ",".join(module.replace(",", ",,") for module in modules)]
             return options
         firmware = ["-bios", OVMF] if self.loader == "uefi" else []
         return firmware + ["-cdrom", grub_iso(self), "-boot", "d"]
