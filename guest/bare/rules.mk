@@ -8,7 +8,7 @@ GUEST_NAMES := $(sort $(notdir $(patsubst %/,%,$(dir $(wildcard tests/guest/*/ma
 GUESTS := $(GUEST_NAMES:%=$(BUILD)/guest/%.elf)
 GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-stack-protector -fno-pic -fno-pie \
 	-mno-red-zone -mgeneral-regs-only -mcmodel=kernel -fno-asynchronous-unwind-tables \
-	-fno-common -fcf-protection=none -Wall -Wextra -Werror -Wmissing-prototypes \
+	-fno-common -fcf-protection=none -Wall -Wextra -Werror -Wno-missing-field-initializers -Wmissing-prototypes \
 	-ffile-prefix-map=$(CURDIR)=. -D__XEN_INTERFACE_VERSION__=0x00040e00 \
 	-Iguest/bare/include -Ihv/include
 GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,guest/bare/link.ld -Wl,-z,noexecstack \

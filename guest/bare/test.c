@@ -81,6 +81,11 @@ bool test_true(const char *id, const char *text, bool holds)
     return verdict(id, text, holds, false, holds, "true");
 }
 
+bool test_true_ours(const char *id, const char *text, bool holds)
+{
+    return verdict(id, text, holds, true, holds, "true");
+}
+
 static bool refused(int64_t got)
 {
     return got < 0 && got > -4096;
@@ -155,4 +160,49 @@ uint64_t test_random(void)
     state ^= state << 25;
     state ^= state >> 27;
     return state * 0x2545f4914f6cdd1dul;
+}
+
+uint64_t test_hypervisor_frame(void)
+{
+    const uint64_t *root = mm_va(mm_root());
+
+    for (unsigned int i = 256; i < 272; i++)
+        if (root[i] & PTE_P)
+            return (root[i] & PTE_ADDR) / MM_PAGE;
+    console_panic("no hypervisor slot in the root");
+}
+
+void test_foreign_frames(struct test_frame out[TEST_FOREIGN_FRAMES])
+{
+    out[0] = (struct test_frame){"a frame of the hypervisor", test_hypervisor_frame()};
+    out[1] = (struct test_frame){"the local APIC", 0xfee00};
+    out[2] = (struct test_frame){"a frame above the physical width", 1ul << 36};
+    out[3] = (struct test_frame){"2^40-1", (1ul << 40) - 1};
+    out[4] = (struct test_frame){"the highest frame of an entry", PTE_ADDR / MM_PAGE};
+}
+
+long test_pin(int level, uint64_t pfn)
+{
+    return hc_mmuext_mfn(MMUEXT_PIN_L1_TABLE + (unsigned int)level - 1, mm_mfn(pfn));
+}
+
+long test_unpin(uint64_t pfn)
+{
+    return hc_mmuext_mfn(MMUEXT_UNPIN_TABLE, mm_mfn(pfn));
+}
+
+bool test_same_entry(uint64_t a, uint64_t b)
+{
+    uint64_t loose = PTE_A | PTE_D | (test_peer() ? PTE_G : 0);
+
+    return (a & ~loose) == (b & ~loose);
+}
+
+bool test_own_frame(uint64_t mfn)
+{
+    uint64_t pfn;
+
+    if (mfn >= MACH2PHYS_NR_ENTRIES || trap_read(MACH2PHYS_VIRT_START + 8 * mfn, &pfn) >= 0)
+        return false;
+    return pfn < start_info->nr_pages && mm_mfn(pfn) == mfn;
 }

@@ -34,6 +34,7 @@ bool test_eq(const char *id, const char *text, int64_t got, int64_t want);
 bool test_true(const char *id, const char *text, bool holds);
 /* The contract is ours; the peer is known to answer otherwise. */
 bool test_eq_ours(const char *id, const char *text, int64_t got, int64_t want);
+bool test_true_ours(const char *id, const char *text, bool holds);
 /* Refused: any negative errno. */
 bool test_refused(const char *id, const char *text, int64_t got);
 bool test_refused_ours(const char *id, const char *text, int64_t got);
@@ -45,6 +46,26 @@ unsigned int test_case(void);  /* case=N, 0 without */
 /* A case that must have ended the domain came back: a failure. */
 _Noreturn void test_survived(const char *id);
 void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A frame of the hypervisor's own: what its first slot in our root points to. */
+uint64_t test_hypervisor_frame(void);
+
+/* Frames that are not ours to name, with any mapping: name and number. */
+struct test_frame {
+    const char *name;
+    uint64_t mfn;
+};
+#define TEST_FOREIGN_FRAMES 5
+void test_foreign_frames(struct test_frame out[TEST_FOREIGN_FRAMES]);
+
+/* Do two entries mean the same? Accessed and dirty are the processor's, global is the peer's. */
+bool test_same_entry(uint64_t a, uint64_t b);
+/* Is the machine frame one of ours? */
+bool test_own_frame(uint64_t mfn);
+
+/* Pin as a table of level 1..4, and unpin. */
+long test_pin(int level, uint64_t pfn);
+long test_unpin(uint64_t pfn);
 
 uint64_t test_random(void); /* deterministic; seed= sets its start */
 
