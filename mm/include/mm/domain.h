@@ -15,11 +15,12 @@ struct mm_domain {
     uint16_t id;
     bool privileged; /* domain 0: I/O memory, foreign mappings of domains it manages */
     bool dying;      /* no new reference to it or its frames may start */
-    bool paused_for_audit;
+    unsigned vcpus;  /* ids of its vCPUs are below this (64 unless the embedder says otherwise):
+                      * how much of a guest's vCPU bitmap is read */
 
     spinlock_t lock;     /* the four below; innermost but for the allocator's */
-    uint32_t frames;     /* first of the list of frames it owns, or FRAME_LIST_END */
-    uint64_t tot_pages;  /* frames on the list */
+    uint32_t frames;     /* one of the ring of frames it owns, or FRAME_LIST_END */
+    uint64_t tot_pages;  /* frames on the ring and those being allocated to it */
     uint64_t max_pages;  /* never exceeded, not even in passing */
     uint64_t xen_pages;  /* hypervisor pages shared with it */
 
@@ -40,7 +41,8 @@ struct mm_vcpu {
 
 void mm_domain_init(struct mm_domain *d, unsigned id, uint64_t max_pages);
 /* Release everything a dying domain's frames hold and the frames; resumable in place (preempts).
- * Its vCPUs must be off all CPUs, their roots dropped. Returns frames that others still reference. */
+ * Its vCPUs must be off all CPUs, their roots dropped. Returns frames that others still reference:
+ * until a call returns 0 the structure must stay and env_domain_get must find it. May be repeated. */
 uint64_t mm_domain_teardown(struct mm_domain *d);
 
 void mm_vcpu_init(struct mm_vcpu *v, struct mm_domain *d, unsigned id);

@@ -52,7 +52,8 @@ void env_wait_turn(void);
 int env_copy_from_guest(void *dst, uint64_t guest_va, size_t n) __must_check;
 int env_copy_to_guest(uint64_t guest_va, const void *src, size_t n) __must_check;
 
-/* Domain lookup with a reference against its end; NULL when there is none. */
+/* Domain lookup with a reference against its end; NULL when there is none. Finds a dying domain too, as
+ * long as it has frames. */
 struct mm_domain *env_domain_get(unsigned domid);
 void env_domain_put(struct mm_domain *d);
 /* May `who` act on `target`'s memory (foreign mapping, pinning on behalf)? Never true for itself. */
@@ -62,11 +63,17 @@ bool env_may_manage(const struct mm_domain *who, const struct mm_domain *target)
 enum env_iomem { ENV_IOMEM_DENIED, ENV_IOMEM_READ_ONLY, ENV_IOMEM_FULL };
 enum env_iomem env_iomem_access(const struct mm_domain *d, mfn_t m);
 
-/* Fill the hypervisor's own slots (256..271) of a top-level table about to be used by d. */
+/* Fill the hypervisor's own slots (256..271) of a top-level table about to be used by d. Nothing in them
+ * may be global but what is the same for all and closed to guests: slot 256 (machine-to-physical) is
+ * zeroed by mm/ while the table is a user root. */
 void env_fill_root(const struct mm_domain *d, uint64_t *l4);
 
-/* The vCPU's kernel_root or user_root changed: if it runs on this CPU in the mode that uses it, load. */
+/* The vCPU's kernel_root or user_root changed: if it runs on this CPU in the mode that uses it, load. On
+ * return no CPU has the former root loaded on behalf of this vCPU, nor idles on it: mm/ may clear it. */
 void env_root_changed(struct mm_vcpu *v);
+
+/* Write back and invalidate the data caches of this CPU, or of all. */
+void env_flush_caches(bool all);
 
 /* End this domain: it did what cannot be answered with an error. */
 void env_crash_domain(struct mm_domain *d, const char *why);

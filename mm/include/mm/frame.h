@@ -45,7 +45,7 @@ enum frame_role {
 /* owner: a domain id below DOMID_FIRST_RESERVED, or one of these. */
 #define OWNER_FREE ((uint16_t)0xffff) /* in the allocator */
 #define OWNER_HV   ((uint16_t)0xfffe) /* hypervisor heap, image, tables: nobody's to map */
-#define OWNER_XEN  ((uint16_t)0xfffd) /* shared by the hypervisor with a domain: shared info, grant frames; see `sharer` */
+#define OWNER_XEN  ((uint16_t)0xfffd) /* hypervisor's page that the domain in `next` may map (palloc_share) */
 #define OWNER_IO   ((uint16_t)0xfffc) /* not RAM */
 
 struct frame {
@@ -54,18 +54,20 @@ struct frame {
     uint16_t owner;     /* domain id or OWNER_* */
     uint16_t stamp_hi;  /* TLB clock when the last holder of the role went (48 bits) */
     uint32_t stamp_lo;
-    uint32_t next;      /* list of the owner's frames (domain lock), or of free blocks; frame numbers */
+    uint32_t next;      /* ring of the owner's frames (domain lock), list of free blocks, or sharer */
     uint32_t prev;
-    uint16_t cursor;    /* while busy: entries already validated / still held, for the audit */
-    uint8_t order;      /* free block's order; of a shared frame: unused */
+    uint16_t cursor;    /* while busy: entries already validated / still held; heap page: objects in use */
+    uint8_t order;      /* free block's order; heap page: its class or order */
     uint8_t flags;      /* FRAME_* */
 };
 _Static_assert(sizeof(struct frame) == 32, "one entry a frame: keep it at half a cache line");
 
 #define FRAME_RAM    0x01 /* the frame exists as RAM */
-#define FRAME_DIRTY  0x02 /* holds a former owner's data: scrub before use */
-#define FRAME_SHARED 0x04 /* OWNER_HV page that `sharer` may map (kept in next): shared info, grant frames */
-#define FRAME_SHARED_RO 0x08 /* ... read-only */
+#define FRAME_DIRTY  0x02 /* free block: some of it had an owner since boot */
+#define FRAME_HEAD   0x04 /* first frame of a free block of `order` */
+#define FRAME_SHARED_RO 0x08 /* OWNER_XEN: may be mapped read-only only */
+#define FRAME_SLAB   0x10 /* heap page cut into objects (heap.c) */
+#define FRAME_SEEN   0x20 /* the audit's mark: on its owner's list */
 
 extern struct frame *frame_table;
 extern uint64_t frame_count; /* frame numbers below this have an entry (holes: FRAME_RAM clear) */
@@ -78,8 +80,21 @@ static inline mfn_t frame_mfn(const struct frame *f)
 {
     return mfn((uint64_t)(f - frame_table));
 }
-/* Has an entry in the table and is RAM. */
-bool frame_is_ram(mfn_t m);
+/* Has an entry in the table and is RAM. The answer never changes after boot. */
+static inline bool frame_is_ram(mfn_t m)
+{
+    return m.n < frame_count && (frame_table[m.n].flags & FRAME_RAM);
+}
+/* The TLB clock's value kept in the frame. */
+static inline uint64_t frame_stamp(const struct frame *f)
+{
+    return ((uint64_t)f->stamp_hi << 32) | f->stamp_lo;
+}
+static inline void frame_set_stamp(struct frame *f, uint64_t stamp)
+{
+    f->stamp_lo = (uint32_t)stamp;
+    f->stamp_hi = (uint16_t)(stamp >> 32);
+}
 
 static inline enum frame_role role_of(uint64_t word)
 {
@@ -92,8 +107,14 @@ static inline uint64_t role_count(uint64_t word)
 
 struct mm_domain;
 
-/* Take a general reference on a frame that d owns (or that is shared with it); NULL if not so. */
+/* Take a general reference on a frame that d owns (or that is shared with it); NULL if not so, if the
+ * owner has given it back already, or if d is dying. Short. */
 struct frame *frame_get(struct mm_domain *d, mfn_t m) __must_check;
+/* The same for any frame whose owner is `owner`, given back or not. Short. */
+struct frame *frame_get_held(uint16_t owner, mfn_t m) __must_check;
+/* The owner gives the frame back: drops REF_OWNED and its reference; false when it was dropped before.
+ * The caller has another reference. */
+bool frame_disown(struct frame *f);
 /* Take another on a frame that one already holds; false at the limit. */
 bool frame_get_again(struct frame *f) __must_check;
 /* Drop one; the last one gives the frame back to the allocator. */

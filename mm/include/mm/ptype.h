@@ -13,7 +13,7 @@
 enum role_action {
     ROLE_DONE,     /* next is to be stored, nothing else to do */
     ROLE_CLAIM,    /* next (busy) is to be stored; then flush, then validate if a table; then finish */
-    ROLE_RELEASE,  /* next (busy) is to be stored; then release what the table refers to; then finish */
+    ROLE_RELEASE,  /* next (busy) is to be stored; then release what a table refers to, then stamp; then finish */
     ROLE_WAIT,     /* somebody is changing it: wait and look again */
     ROLE_REFUSE,   /* held in another role, or the count is full */
 };
@@ -24,26 +24,42 @@ struct role_step {
 struct role_step role_next_get(uint64_t old, enum frame_role wanted);
 struct role_step role_next_put(uint64_t old);
 
+static inline bool role_is_table(enum frame_role role)
+{
+    return role >= ROLE_L1 && role <= ROLE_L4;
+}
+/* 1..4 for a validated table that nobody is releasing, else 0. */
+static inline unsigned role_table_level(uint64_t word)
+{
+    if ((word & (ROLE_VALIDATED | ROLE_BUSY)) != ROLE_VALIDATED || !role_is_table(role_of(word)))
+        return 0;
+    return (unsigned)role_of(word) - ROLE_L1 + 1;
+}
+static inline uint64_t role_word(enum frame_role role, uint64_t count)
+{
+    return ((uint64_t)role << ROLE_SHIFT) | count;
+}
+
 /*
  * Take one count of `wanted` on a frame on which the caller holds a general reference and which d
  * owns. May wait and be preempted (call with no lock held). 0; -EBUSY: held in another role;
- * -EINVAL: content not legal for the role; -EOVERFLOW... as -EBUSY for guests. `d` is the domain in
- * whose name table entries are checked.
+ * or its count is full; another error: content not legal for the role. `d` is the domain in whose name
+ * table entries are checked.
  */
 int role_get(struct mm_domain *d, struct frame *f, enum frame_role wanted) __must_check;
 /* Drop one. The last one of a table releases all that its entries hold. May be preempted. */
-void role_put(struct mm_domain *d, struct frame *f);
+void role_put(struct frame *f);
+/* Take one if that needs no waiting, flushing or validating. Short. */
+bool role_try_get(struct frame *f, enum frame_role wanted) __must_check;
 
 /* frame_get and role_get in one, and their inverse. */
 int frame_get_role(struct mm_domain *d, mfn_t m, enum frame_role wanted, struct frame **out)
     __must_check;
-void frame_put_role(struct mm_domain *d, struct frame *f);
+void frame_put_role(struct frame *f);
 
-/* Add / drop a count of a role that the caller knows is held already (no validation, no wait). */
-bool role_get_again(struct frame *f) __must_check;
-
-/* Entry lock of a validated table: short, spins, never across a preemption point. */
-void table_lock(struct frame *f);
+/* Entry lock of a validated table of that level owned by `owner`: short, spins, never across a preemption
+ * point. False (not locked) when the frame is not such a table. While it is locked it stays one. */
+bool table_lock(struct frame *f, unsigned level, uint16_t owner) __must_check;
 void table_unlock(struct frame *f);
 
 #endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* HYPERVISOR_memory_op, the part about the amount of a domain's memory. */
+#include "internal.h"
+
+struct request {
+    struct mm_domain *d;
+    uint64_t list; /* guest address of the extents' frame numbers, or 0 */
+    uint64_t extents;
+    unsigned order;
+    unsigned address_bits;
+};
+
+/* Give 2^order frames back, those from `m` on; false where one is not to be had. */
+static bool release_extent(struct mm_domain *d, mfn_t m, unsigned order)
+{
+    for (uint64_t i = 0; i < BIT(order); i++) {
+        struct frame *f = frame_get(d, mfn(m.n + i));
+        bool ok;
+
+        if (!f)
+            return false;
+        /* A pinned table is the owner's own promise; what else holds the frame defers its end. */
+        ok = f->owner == d->id && !(load_relaxed(&f->role) & ROLE_PINNED) && frame_disown(f);
+        frame_put(f);
+        if (!ok)
+            return false;
+        if (i % MM_STRIDE == MM_STRIDE - 1)
+            env_preempt_point();
+    }
+    return true;
+}
+
+static void undo_extent(struct mm_domain *d, mfn_t m, unsigned order)
+{
+    if (!release_extent(d, m, order))
+        log_guest(d->id, "frames of a fresh extent were taken\n");
+}
+
+static bool decrease_one(const struct request *r, uint64_t i)
+{
+    xen_pfn_t n;
+
+    if (env_copy_from_guest(&n, r->list + i * sizeof(n), sizeof(n)))
+        return false;
+    return release_extent(r->d, mfn(n), r->order);
+}
+
+static bool increase_one(const struct request *r, uint64_t i)
+{
+    int error;
+    mfn_t m = palloc_domain(r->d, r->order, r->address_bits, &error);
+    xen_pfn_t n = m.n;
+
+    if (mfn_eq(m, MFN_NONE))
+        return false;
+    if (r->list && env_copy_to_guest(r->list + i * sizeof(n), &n, sizeof(n))) {
+        undo_extent(r->d, m, r->order);
+        return false;
+    }
+    return true;
+}
+
+static void note_max_gfn(struct mm_domain *d, uint64_t end)
+{
+    uint64_t old = load_relaxed(&d->max_gfn);
+
+    while (old < end && !compare_exchange(&d->max_gfn, &old, end))
+        ;
+}
+
+static bool populate_one(const struct request *r, uint64_t i)
+{
+    xen_pfn_t n;
+    uint64_t where = r->list + i * sizeof(n);
+    uint64_t first;
+    int error;
+    mfn_t m;
+
+    if (env_copy_from_guest(&n, where, sizeof(n)))
+        return false;
+    first = n;
+    m = palloc_domain(r->d, r->order, r->address_bits, &error);
+    if (mfn_eq(m, MFN_NONE))
+        return false;
+    for (uint64_t k = 0; k < BIT(r->order); k++)
+        m2p_set(mfn(m.n + k), first + k);
+    n = m.n;
+    if (env_copy_to_guest(where, &n, sizeof(n))) {
+        undo_extent(r->d, m, r->order);
+        return false;
+    }
+    if (first < frame_count * 64) /* what no guest can reach says nothing about its size */
+        note_max_gfn(r->d, first + BIT(r->order));
+    return true;
+}
+
+/* The number of extents done; the guest asked for r->extents. */
+static long all_extents(const struct request *r, unsigned cmd)
+{
+    for (uint64_t i = 0; i < r->extents; i++) {
+        bool ok = cmd == XENMEM_decrease_reservation   ? decrease_one(r, i)
+                  : cmd == XENMEM_increase_reservation ? increase_one(r, i)
+                                                       : populate_one(r, i);
+
+        if (!ok)
+            return (long)i;
+        if (((i + 1) << r->order) % MM_STRIDE == 0)
+            env_preempt_point();
+    }
+    return (long)r->extents;
+}
+
+static long change_reservation(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va)
+{
+    struct xen_memory_reservation arg;
+    struct request r;
+    int error = 0;
+    long done;
+
+    if (env_copy_from_guest(&arg, arg_va, sizeof(arg)))
+        return -XEN_EFAULT;
+    if (arg.mem_flags & XENMEMF_populate_on_demand)
+        return -XEN_EOPNOTSUPP;
+    r = (struct request){
+        .list = (uint64_t)arg.extent_start.p,
+        .extents = arg.nr_extents,
+        .order = arg.extent_order,
+        .address_bits = XENMEMF_get_address_bits(arg.mem_flags),
+    };
+    /* As the interface has it: what cannot even begin did none of the extents. */
+    if (r.order > domain_max_order(v->d) || r.extents > ~0ull >> 12)
+        return 0;
+    if (r.address_bits && r.address_bits < r.order + PAGE_SHIFT)
+        return 0;
+    r.d = domain_resolve(v->d, arg.domid, &error);
+    if (!r.d)
+        return error;
+    if (r.d == &mm_domain_io || r.d == &mm_domain_xen)
+        return -XEN_EPERM;
+    done = all_extents(&r, cmd);
+    domain_release(v->d, r.d);
+    return done;
+}
+
+static long query(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va)
+{
+    struct mm_domain *d;
+    domid_t id;
+    int error = 0;
+    long result;
+
+    if (env_copy_from_guest(&id, arg_va, sizeof(id)))
+        return -XEN_EFAULT;
+    d = domain_resolve(v->d, id, &error);
+    if (!d)
+        return error;
+    if (d == &mm_domain_io || d == &mm_domain_xen)
+        return -XEN_EPERM;
+    if (cmd == XENMEM_current_reservation)
+        result = (long)load_relaxed(&d->tot_pages);
+    else if (cmd == XENMEM_maximum_reservation)
+        result = (long)min(load_relaxed(&d->max_pages), (uint64_t)INT64_MAX);
+    else
+        result = (long)load_relaxed(&d->max_gfn) - 1;
+    domain_release(v->d, d);
+    return result;
+}
+
+long reserve_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va)
+{
+    switch (cmd) {
+    case XENMEM_increase_reservation:
+    case XENMEM_decrease_reservation:
+    case XENMEM_populate_physmap:
+        return change_reservation(v, cmd, arg_va);
+    case XENMEM_current_reservation:
+    case XENMEM_maximum_reservation:
+    case XENMEM_maximum_gpfn:
+        return query(v, cmd, arg_va);
+    case XENMEM_maximum_ram_page:
+        return (long)frame_count - 1;
+    default:
+        return -XEN_ENOSYS;
+    }
+}
+
+long mm_memory_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va)
+{
+    switch (cmd) {
+    case XENMEM_exchange:
+        return exchange_op(v, arg_va);
+    case XENMEM_machphys_mfn_list:
+        return m2p_mfn_list(v, arg_va);
+    case XENMEM_machphys_mapping:
+        return m2p_mapping(arg_va);
+    default:
+        return reserve_op(v, cmd, arg_va);
+    }
+}
