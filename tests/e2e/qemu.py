@@ -26,14 +26,16 @@ from pexpect.popen_spawn import PopenSpawn
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PAL_BUILD", TOP / "build"))
 CACHE = pathlib.Path(os.environ.get("PAL_CACHE", TOP / "cache"))
-# The image under test.  Pointing it at cache/xen-4.17/xen runs the tests on the peer.
-HV = pathlib.Path(os.environ.get("PAL_HV", BUILD / "palimpsest"))
+# The image under test.  Pointing PAL_HV at cache/xen-4.17/xen runs the tests on the peer.
+# The word `native` boots the kernel alone: what fails there too is not the hypervisor's.
+NATIVE = "native"
+HV = os.environ.get("PAL_HV", BUILD / "palimpsest")
+HV = HV if HV == NATIVE else pathlib.Path(HV).resolve()
 # Deadlines are for an idle machine of two cores; a busy one stretches them.
 TIME_SCALE = float(os.environ.get("PAL_TIME_SCALE", "1"))
 
 OVMF = "/usr/share/ovmf/OVMF.fd"
 KERNELS = ("6.1", "6.12")
-NATIVE = "native"
 
 # Text that must not appear in any log.  The first group is the hypervisor's,
 # the second the guest kernel's.
@@ -184,6 +186,7 @@ class Qemu:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.log = self.directory / "serial.log"
         self.started = self.child = self.qmp = None
+        self.events = []
         # Unix socket paths are short; build directories may not be.
         self.scratch = tempfile.TemporaryDirectory(prefix="pal-")
         self.monitor_path = os.path.join(self.scratch.name, "qmp")
@@ -198,6 +201,11 @@ class Qemu:
         (self.directory / "command").write_text(" ".join(f"'{word}'" if " " in word else word for word in command))
         self.started = time.monotonic()
         self.child = PopenSpawn(command, timeout=60, maxread=65536, encoding="utf-8", codec_errors="replace")
+        try:
+            self.open_monitor()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -262,25 +270,34 @@ class Qemu:
                 return
         self.fail(f"QEMU did not end within {timeout * TIME_SCALE:.0f} s")
 
+    def open_monitor(self):
+        deadline = time.monotonic() + 10
+        connection = socket.socket(socket.AF_UNIX)
+        while True:
+            try:
+                connection.connect(self.monitor_path)
+                break
+            except OSError:
+                if time.monotonic() > deadline or self.child.proc.poll() is not None:
+                    self.fail("QEMU does not start")
+                time.sleep(0.05)
+        connection.settimeout(20)
+        self.qmp = connection.makefile("rw")
+        connection.close()  # the file object keeps it open
+        self._qmp_answer("QMP")
+        self._qmp_ask({"execute": "qmp_capabilities"})
+
     def monitor(self, line):
         """Runs one command of QEMU's human monitor; returns what it prints."""
-        if not self.qmp:
-            deadline = time.monotonic() + 10
-            connection = socket.socket(socket.AF_UNIX)
-            while True:
-                try:
-                    connection.connect(self.monitor_path)
-                    break
-                except OSError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.05)
-            connection.settimeout(20)
-            self.qmp = connection.makefile("rw")
-            connection.close()  # the file object keeps it open
-            self._qmp_answer("QMP")
-            self._qmp_ask({"execute": "qmp_capabilities"})
         return self._qmp_ask({"execute": "human-monitor-command", "arguments": {"command-line": line}})
+
+    def shutdown_reason(self):
+        """After the end: guest-shutdown (power-off), guest-reset, or None."""
+        try:
+            self._qmp_answer()
+        except (Failure, OSError):
+            pass
+        return next((e["data"]["reason"] for e in self.events if e["event"] == "SHUTDOWN"), None)
 
     def _qmp_ask(self, request):
         self.qmp.write(json.dumps(request) + "\n")
@@ -288,8 +305,10 @@ class Qemu:
         return self._qmp_answer("return", "error")
 
     def _qmp_answer(self, *keys):
-        for line in self.qmp:  # events come in between
+        for line in self.qmp:
             answer = json.loads(line)
+            if "event" in answer:
+                self.events.append(answer)
             for key in keys:
                 if key in answer:
                     return answer[key]

@@ -76,7 +76,7 @@ static void check_memory(void)
     if (check_option("pal.memory", wanted, sizeof(wanted))) {
         megabytes = strtoull(wanted, NULL, 10);
         /* The kernel keeps its image, its frame table and more out of MemTotal. */
-        check("memory", total <= megabytes && total >= megabytes * 3 / 4 - 64, "%llu MiB of %llu",
+        check("memory", total <= megabytes && total >= megabytes * 3 / 4 - 96, "%llu MiB of %llu",
               (unsigned long long)total, (unsigned long long)megabytes);
     } else {
         check("memory", total > 64, "%llu MiB", (unsigned long long)total);
