@@ -24,10 +24,10 @@ struct domain {
     spinlock_t event_lock;
     struct evtchn **evtchn_buckets;
     unsigned evtchn_limit;    /* ports below this exist in buckets */
-    uint16_t *pirq_port;      /* physical interrupt -> port, privileged domains only */
+    struct pirq *pirqs;       /* MAX_PIRQS entries (pirq.c), privileged domains only */
     uint64_t poll_mask[MAX_VCPUS / 64];
 
-    unsigned vm_assist; /* VMASST_TYPE_* bits */
+    uint64_t vm_assist; /* VMASST_TYPE_* bits */
     bool shut_down;     /* SCHEDOP_shutdown done; shutdown_code tells why */
     unsigned shutdown_code;
     bool crashed;
@@ -45,6 +45,11 @@ extern struct domain *domain0;
 struct domain *domain_create(unsigned id, unsigned max_vcpus, uint64_t max_pages, bool privileged);
 struct domain *domain_get(unsigned id); /* id or DOMID_SELF of the current vCPU; NULL: none */
 void domain_put(struct domain *d);
+/* One more reference, by who knows that d stays for the moment. */
+static inline void domain_hold(struct domain *d)
+{
+    fetch_add(&d->refs, 1);
+}
 /* End a domain for what a guest did; logs the reason and the registers once. The calling vCPU (if it is the
  * domain's) never returns to its guest. Domain 0: the machine reboots (or stops with noreboot). */
 void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
@@ -52,6 +57,10 @@ void domain_crash(struct domain *d, const char *fmt, ...) __printf(2, 3);
 void domain_shutdown(struct domain *d, unsigned reason);
 
 struct vcpu *vcpu_create(struct domain *d, unsigned id);
+/* Free a vCPU that no CPU and no queue knows any more, its roots dropped. */
+void vcpu_destroy(struct vcpu *v);
+/* The idle vCPU of a CPU, with its stack; becomes the CPU's current one. NULL: no memory. */
+struct vcpu *vcpu_create_idle(struct cpu *c);
 /* Load a whole context (VCPUOP_initialise, domain building); validated as a whole or refused as a whole. */
 int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *ctx);
 

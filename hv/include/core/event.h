@@ -8,7 +8,8 @@
 #define EVENT_MAX_PORTS 4096 /* EVTCHN_2L_NR_CHANNELS */
 
 int event_init_domain(struct domain *d);
-void event_teardown_domain(struct domain *d); /* closes every port; preemptible */
+void event_teardown_domain(struct domain *d); /* d is dying: closes every port; preemptible */
+void event_free_domain(struct domain *d);     /* its memory, with the last reference */
 
 long event_channel_op(struct vcpu *v, int cmd, uint64_t arg_va);
 
@@ -20,6 +21,8 @@ void event_send_virq(struct vcpu *v, unsigned virq);
 void event_send_global_virq(unsigned virq);
 /* A physical interrupt bound by d; false when nobody bound it. */
 bool event_send_pirq(struct domain *d, unsigned pirq);
+/* Is this virtual interrupt one for the whole domain (bound on vCPU 0)? */
+bool event_virq_is_global(unsigned virq);
 
 /* Set v's upcall pending flag and make it notice (wake or kick). */
 void event_notify_vcpu(struct vcpu *v);

@@ -9,6 +9,13 @@
 #include "core/vcpu.h"
 
 void sched_init_cpu(struct cpu *c);
+/* A new vCPU: state VCPU_DOWN, any CPU allowed, first placed on `cpu` (index). Not for idle vCPUs. */
+void sched_init_vcpu(struct vcpu *v, unsigned cpu);
+/* VCPU_DOWN -> runnable (its context is complete). Any other state: nothing. */
+void sched_vcpu_up(struct vcpu *v);
+/* Make v VCPU_DOWN or VCPU_DEAD. It stops at the guest boundary: at once if it is there or blocked and then
+ * passes the boundary, else when it comes to it. Does not wait; for the current vCPU too. */
+void sched_vcpu_stop(struct vcpu *v, enum vcpu_state state);
 /* Make v runnable if it is blocked and not paused; may kick its CPU or an idle one. Any CPU, short. */
 void vcpu_wake(struct vcpu *v);
 /* The current vCPU waits for an event; returns when woken. */
@@ -18,6 +25,8 @@ void vcpu_yield(void);
  * vCPU). Nests. */
 void vcpu_pause(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
+/* The same without waiting; for the current vCPU too: it is held when it comes to the guest boundary. */
+void vcpu_pause_nosync(struct vcpu *v);
 /* The same for all of a domain's vCPUs but the current. */
 void domain_pause(struct domain *d);
 void domain_unpause(struct domain *d);
@@ -25,6 +34,10 @@ void domain_unpause(struct domain *d);
 /* Give the CPU to the next vCPU (perhaps the same). Called on the current vCPU's stack with interrupts
  * off and no lock held; returns when this vCPU runs again, perhaps on another CPU. */
 void schedule(void);
+/* The exit path's last look: called whenever this CPU's need_resched is set, on the way to the guest, with
+ * nothing held; call again until it is clear. A vCPU that is paused, down, or whose domain dies stays
+ * in here. */
+void sched_boundary(void);
 /* Set need_resched of a CPU and send VECTOR_KICK if it is not this one. */
 void sched_kick(unsigned cpu);
 /* The endless loop of an idle vCPU. */
@@ -38,6 +51,10 @@ void sched_switch_tail(void);
 
 /* runstate.c */
 void runstate_change(struct vcpu *v, int state, uint64_t now);
+/* VCPUOP_get_runstate_info: with the time spent in the current state up to now. */
+void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
+/* VCPUOP_register_runstate_memory_area; va 0 ends it. Written at once if v is the caller. 0, -EFAULT. */
+int runstate_register_area(struct vcpu *v, uint64_t va);
 /* Write registered runstate and time areas; called on the vCPU's own address space on the way to the guest. */
 void runstate_update_area(struct vcpu *v);
 

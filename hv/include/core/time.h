@@ -16,16 +16,23 @@ extern struct time_scale time_scale;
 extern uint64_t tsc_hz;
 extern bool time_tsc_stable; /* synchronised on all CPUs: guests may read it without a hypercall */
 
+/* Fix the scale: counter rate in Hz, and the counter's value at system time 0. Once, by clock_init(). */
+void time_init_scale(uint64_t hz, uint64_t tsc_at_zero);
+
 uint64_t time_now(void);                   /* ns */
 uint64_t time_tsc_of(uint64_t system_ns);  /* the inverse, for deadlines */
 
 /* Wall clock at system time 0; from the CMOS clock at boot, changed by domain 0 (XENPF_settime64). */
 void time_init_wallclock(void);
-void time_set_wallclock(uint64_t sec, uint32_t nsec, uint64_t system_ns);
+/* It is sec.nsec since 1970 at system_ns: all domains are told. 0, -EINVAL. */
+int time_set_wallclock(uint64_t sec, uint32_t nsec, uint64_t system_ns);
+uint64_t time_wallclock_seconds(void); /* now, since 1970 */
 void time_publish_wallclock(struct domain *d); /* into shared info */
 
-/* Refresh v's vcpu_time_info in its vcpu_info and in a registered area. */
+/* Write v's vcpu_time_info into its vcpu_info: when v is created and when its vcpu_info moves. */
 void time_update_vcpu(struct vcpu *v);
+/* VCPUOP_register_vcpu_time_memory_area by the current vCPU for v of the same domain; va 0 ends it. 0, -EFAULT. */
+int time_register_area(struct vcpu *v, uint64_t va);
 
 /* Given by hv/dev (lapic.c): make VECTOR_TIMER fire at this system time on the calling CPU. 0: no deadline. */
 void clock_event_program(uint64_t system_ns);

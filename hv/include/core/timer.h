@@ -11,6 +11,7 @@ struct timer {
     void *arg;
     unsigned cpu;   /* on whose heap */
     unsigned index; /* place in the heap + 1; 0: not set */
+    unsigned running; /* CPUs that are in its callback */
 };
 
 void timer_init(struct timer *t, void (*fn)(void *arg), void *arg);
@@ -21,5 +22,7 @@ int timer_set(struct timer *t, uint64_t deadline);
 void timer_stop(struct timer *t);
 /* Run what is due on this CPU and program the next hardware deadline; VECTOR_TIMER's handler. */
 void timer_interrupt(void);
+/* Program the hardware anew after this CPU's slice changed. */
+void timer_reprogram(void);
 
 #endif

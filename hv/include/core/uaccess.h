@@ -19,6 +19,5 @@ static inline bool guest_range_ok(uint64_t va, uint64_t n)
 
 int copy_from_guest(void *dst, uint64_t va, size_t n) __must_check;
 int copy_to_guest(uint64_t va, const void *src, size_t n) __must_check;
-int clear_guest(uint64_t va, size_t n) __must_check;
 
 #endif

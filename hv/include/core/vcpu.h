@@ -43,8 +43,9 @@ struct vcpu {
     bool in_kernel;           /* guest kernel mode: kernel root, kernel GS */
     bool ts;                  /* guest's CR0.TS */
     uint8_t iopl;             /* virtual I/O privilege level */
-    bool exit_work;           /* something else to look at before returning: see vcpu_exit_work */
+    bool exit_work;           /* something else to do before returning to the guest: see guest_exit */
     uint64_t kernel_sp;
+    uint64_t syscall_frame;   /* where a system call's bounce frame goes; 0: take the slow path */
     uint16_t kernel_ss;
     struct guest_callback event_cb, failsafe_cb, syscall_cb, syscall32_cb, sysenter_cb;
     uint64_t kernel_cr3, user_cr3; /* hardware values for the two roots (user: 0 when none) */
@@ -55,6 +56,7 @@ struct vcpu {
     uint64_t gs_base_user, gs_base_kernel; /* the one of the current mode is live in the register while running */
     uint16_t ds, es, fs, gs; /* saved while not running */
     uint64_t cr0, cr4;       /* as the guest sees them */
+    uint32_t tsc_aux;        /* loaded by msr_load */
     uint64_t dr[8];
     uint64_t nmi_address;
     bool nmi_pending, nmi_masked;
@@ -72,7 +74,9 @@ struct vcpu {
     uint64_t saved_rsp;      /* of its hypervisor stack while it is switched out */
     uint64_t affinity[MAX_CPUS / 64];
     bool is_idle;
-    bool in_hypercall;       /* between entry and return to the guest (for pause, audit, teardown) */
+    bool wake_pending;       /* woken while paused and blocked */
+    bool in_hypercall;       /* switched out inside the hypervisor, not at the guest boundary (for pause,
+                                audit, teardown); meaningless while running */
 
     /* --- time --- */
     struct timer periodic, singleshot, poll;
@@ -87,6 +91,9 @@ struct vcpu {
     spinlock_t virq_lock;
     int poll_port;           /* SCHEDOP_poll: the one port, -1 several, 0 not polling */
     uint64_t info_mfn;       /* frame held for vcpu_info, ~0: still in the shared page */
+    struct vcpu_info *own_info; /* heap: where info lies for ids beyond the shared page's, until registered */
+    bool claimed;            /* somebody gives, or gave, it a context (atomic) */
+    bool initialised;        /* has a complete context */
 
     uint64_t hypercalls;
 };

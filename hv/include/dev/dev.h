@@ -7,6 +7,7 @@
 
 /* --- uart.c, console.c --- */
 void uart_init(const char *com1_option);
+bool uart_owns_port(unsigned port); /* the line in use: hidden from guests */
 void console_init(void);
 void console_write(const char *s, size_t n);   /* to the line and to the ring */
 size_t console_read_input(char *buf, size_t n); /* what was typed, for domain 0 (CONSOLEIO_read) */

@@ -24,11 +24,12 @@ struct vcpu;
 struct cpu;
 
 struct stack_top {
+    uint64_t pad;         /* so that regs end at a multiple of 16: hardware aligns before it pushes */
     struct regs regs;     /* the guest's, whenever the hypervisor was entered from a guest */
     struct cpu *cpu;      /* the CPU this stack runs on now */
     struct vcpu *current; /* whose stack this is; on a CPU's exception stacks: NULL */
-    uint64_t pad;         /* keeps regs' end and the top aligned to 16 */
 };
+_Static_assert(offsetof(struct stack_top, cpu) % 16 == 0, "where SYSCALL and TSS.rsp0 point");
 _Static_assert(sizeof(struct stack_top) % 16 == 0, "stacks stay aligned");
 
 struct tss {
@@ -48,6 +49,7 @@ struct entry_data {
     uint64_t stack_top; /* where SYSCALL/SYSENTER go: &stack_top.cpu of the running vCPU's stack */
     uint64_t scratch;
     uint64_t handler_syscall, handler_syscall32, handler_sysenter;
+    uint64_t pad[507];
 };
 
 struct flush_request; /* hv/x86/tlb.c */
@@ -59,7 +61,7 @@ struct cpu {
     uint32_t acpi_id;
     struct vcpu *current;
     struct vcpu *idle;
-    struct vcpu *fpu_owner;      /* whose extended state is in the registers, or NULL */
+    struct vcpu *switched_from;  /* set by context_switch, for sched_switch_tail */
     struct entry_data *entry;
     struct tss *tss;
     uint64_t *window_ptes;       /* the 32 entries that map this CPU's GDT/LDT window */
@@ -69,18 +71,21 @@ struct cpu {
     spinlock_t rq_lock;
     struct list rq;              /* runnable vCPUs that are not running */
     unsigned rq_len;
-    uint64_t slice_end;          /* ns */
+    uint64_t slice_end;          /* ns; 0: nobody waits */
+    uint64_t run_start;          /* ns, when the running vCPU got this CPU */
 
     /* timer.c */
     spinlock_t timer_lock;
     struct timer **timer_heap;
     unsigned timer_count, timer_capacity;
+    struct timer *timer_running; /* whose callback runs here */
+    uint64_t timer_programmed;   /* the hardware's deadline, 0: none */
 
     /* tlb.c */
     uint64_t flushed_at;         /* TLB clock when this CPU last flushed everything */
     uint32_t flush_pending;      /* a request waits in the mailbox */
     bool online;
-    bool polling;                /* idle with interrupts on */
+    bool exempt;                 /* idle on the hypervisor's own root: holds no guest translation */
 
     /* statistics */
     uint64_t context_switches, hypercalls, longest_off_ns, off_since;
@@ -124,6 +129,9 @@ void stack_free(struct stack_top *top);
 
 /* Send a vector to a CPU (hv/dev/lapic.c). */
 void lapic_send_ipi(unsigned cpu, unsigned vector);
+
+/* Enable STAC/CLAC in the entry code where the CPU has SMAP; before the image becomes read-only. */
+void smap_patch(void);
 
 /* tlb.c: mailbox service, called by spin_wait, VECTOR_FLUSH and irq windows. */
 void tlb_serve_requests(void);

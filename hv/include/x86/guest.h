@@ -29,11 +29,16 @@ bool emulate_write_fault(struct vcpu *v, struct regs *regs, uint64_t address);
 /* CPUID as guests see it (hv/x86/cpuid.c). */
 void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
+/* Load what RDTSC, RDTSCP and RDPID of v depend on, where it differs from what this CPU has: TSC_AUX, CR4.TSD (hv/x86/msr.c).
+ * At context switch to v. */
+void msr_load(struct vcpu *v);
+
 /* Segment base of the running guest, live registers. */
 uint64_t guest_segment_base(struct vcpu *v, const struct regs *regs, unsigned segment);
 
 /* FPU (hv/x86/fpu.c) */
 int fpu_init_vcpu(struct vcpu *v);
+void fpu_load_image(struct vcpu *v, const void *fxsave); /* 512 bytes, of a context; v does not run */
 void fpu_restore(struct vcpu *v); /* before returning to the guest */
 void fpu_save(struct vcpu *v);    /* at context switch */
 

@@ -101,6 +101,11 @@ static inline void irq_window(void)
 {
     __asm__ volatile("sti; nop; cli" : : : "memory");
 }
+/* Halt until an interrupt has been taken. One that is pending already ends it at once. */
+static inline void irq_wait(void)
+{
+    __asm__ volatile("sti; hlt; cli" : : : "memory");
+}
 static inline void invlpg(uint64_t va)
 {
     __asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");

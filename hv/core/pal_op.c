@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* Our own hypercall (abi/pal.h): audit, counters, a look at a frame. */
+#include "abi/pal.h"
+#include "base/string.h"
+#include "core/hypercall.h"
+#include "core/sched.h"
+#include "mm/mm.h"
+
+static struct mm_domain *audit_next_domain(struct mm_domain *m)
+{
+    struct domain *d = domain_next(m ? container_of(m, struct domain, mm) : NULL);
+    return d ? &d->mm : NULL;
+}
+
+static struct mm_vcpu *audit_next_vcpu(struct mm_domain *m, struct mm_vcpu *previous)
+{
+    struct domain *d = container_of(m, struct domain, mm);
+    unsigned i = previous ? previous->id + 1 : 0;
+    return i < d->max_vcpus ? &d->vcpus[i]->mm : NULL;
+}
+
+/* What the hypervisor itself holds of guests' frames. */
+static void audit_own_holds(void)
+{
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d)) {
+        for (unsigned i = 0; i < d->max_vcpus; i++)
+            if (d->vcpus[i]->info_mfn != ~0ull)
+                mm_audit_count(mfn(d->vcpus[i]->info_mfn), true);
+        if (d->pirq_eoi_mfn != ~0ull)
+            mm_audit_count(mfn(d->pirq_eoi_mfn), true);
+    }
+}
+
+static long op_audit(uint64_t arg)
+{
+    struct mm_audit_result r;
+    struct pal_audit out;
+
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+        domain_pause(d);
+    mm_audit_extra = audit_own_holds;
+    mm_audit(audit_next_domain, audit_next_vcpu, &r);
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+        domain_unpause(d);
+    out = (struct pal_audit){r.frames, r.disagreements, r.first_bad_mfn};
+    if (copy_to_guest(arg, &out, sizeof(out)))
+        return -XEN_EFAULT;
+    return (long)r.disagreements;
+}
+
+static long op_stats(uint64_t arg)
+{
+    struct pal_stats s = {
+        .total_frames = palloc_total_frames(),
+        .free_frames = palloc_free_frames(),
+        .heap_frames = palloc_heap_frames(),
+        .heap_bytes = heap_bytes(),
+    };
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d)) {
+        s.domains++;
+        for (unsigned i = 0; i < d->max_vcpus; i++)
+            s.hypercalls += d->vcpus[i]->hypercalls;
+    }
+    for (unsigned i = 0; i < cpu_count; i++) {
+        s.context_switches += cpus[i]->context_switches;
+        s.longest_off_ns = max(s.longest_off_ns, cpus[i]->longest_off_ns);
+    }
+    return copy_to_guest(arg, &s, sizeof(s)) ? -XEN_EFAULT : 0;
+}
+
+static long op_frame(uint64_t arg)
+{
+    struct pal_frame p;
+
+    if (copy_from_guest(&p, arg, sizeof(p)))
+        return -XEN_EFAULT;
+    if (!frame_is_ram(mfn(p.mfn)))
+        return -XEN_EINVAL;
+    const struct frame *f = frame_of(mfn(p.mfn));
+    uint64_t word = load_relaxed(&f->role);
+    p.owner = f->owner;
+    p.role = role_of(word);
+    p.role_count = (uint32_t)role_count(word);
+    p.refs = load_relaxed(&f->refs);
+    p.flags = (word & ROLE_VALIDATED ? PAL_FRAME_validated : 0) |
+              (word & ROLE_PINNED ? PAL_FRAME_pinned : 0) | (word & ROLE_BUSY ? PAL_FRAME_busy : 0);
+    p.pad = 0;
+    return copy_to_guest(arg, &p, sizeof(p)) ? -XEN_EFAULT : 0;
+}
+
+long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+{
+    (void)v, (void)a3, (void)a4, (void)a5;
+    switch (cmd) {
+    case PALOP_audit:
+        return op_audit(arg);
+    case PALOP_stats:
+        return op_stats(arg);
+    case PALOP_frame:
+        return op_frame(arg);
+    default:
+        return -XEN_ENOSYS;
+    }
+}

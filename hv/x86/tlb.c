@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translations of other CPUs.
+ *
+ * tlb_clock counts recorded flushes of any CPU; each notes the new value (cpu->flushed_at). A stamp taken from the clock after a
+ * translation was removed is older than every flush recorded later, and only those: a CPU with flushed_at > stamp
+ * cannot use the translation any more. A stamp equal to flushed_at is treated as not flushed.
+ *
+ * One shootdown runs at a time. Its request is posted to the CPUs concerned, an interrupt sent, and the requester waits for
+ * all answers. A CPU answers from the interrupt, or from any loop in which it waits itself.
+ *
+ * An idle CPU runs on the hypervisor's own root and holds no guest translation: it is exempt. It ends its exemption
+ * before it loads a guest's root, with a fence between, so either the requester sees it, or it sees the new tables.
+ */
+#include "base/check.h"
+#include "core/vcpu.h"
+#include "core/domain.h"
+#include "mm/env.h"
+#include "x86/cpu.h"
+#include "x86/entry.h"
+#include "x86/insn.h"
+
+static uint64_t tlb_clock = 1;
+static spinlock_t request_lock = SPINLOCK_INIT;
+static struct {
+    bool all;
+    uint64_t va;
+} request; /* under request_lock; read by the CPUs whose flush_pending is set */
+
+void tlb_load_cr3(uint64_t cr3)
+{
+    uint64_t now = fetch_add(&tlb_clock, 1) + 1;
+    write_cr3(cr3);
+    store_relaxed(&this_cpu()->flushed_at, now);
+}
+
+void tlb_flush_local(void)
+{
+    tlb_load_cr3(read_cr3());
+}
+
+void tlb_serve_requests(void)
+{
+    struct cpu *c = this_cpu();
+    if (!load_acquire(&c->flush_pending))
+        return;
+    if (request.all)
+        tlb_flush_local();
+    else
+        invlpg(request.va);
+    store_release(&c->flush_pending, 0);
+}
+
+void spin_wait(void)
+{
+    tlb_serve_requests();
+    cpu_relax();
+}
+
+static bool post(struct cpu *c)
+{
+    if (!c || c == this_cpu() || !c->online || load_acquire(&c->exempt))
+        return false;
+    store_release(&c->flush_pending, 1);
+    lapic_send_ipi(c->id, VECTOR_FLUSH);
+    return true;
+}
+
+static void wait_for_answers(void)
+{
+    for (unsigned i = 0; i < cpu_count; i++)
+        while (cpus[i] != this_cpu() && load_acquire(&cpus[i]->flush_pending))
+            cpu_relax();
+}
+
+uint64_t env_tlb_now(void)
+{
+    return load_relaxed(&tlb_clock);
+}
+
+void env_flush_since(uint64_t stamp)
+{
+    bool posted = false;
+
+    if (this_cpu()->flushed_at <= stamp)
+        tlb_flush_local();
+    if (cpu_count == 1)
+        return;
+    full_fence();
+    for (unsigned i = 0; i < cpu_count; i++) {
+        struct cpu *c = cpus[i];
+        if (c == this_cpu() || load_relaxed(&c->flushed_at) > stamp || load_acquire(&c->exempt))
+            continue;
+        if (!posted)
+            spin_lock(&request_lock);
+        request.all = true;
+        post(c);
+        posted = true;
+    }
+    if (posted) {
+        wait_for_answers();
+        spin_unlock(&request_lock);
+    }
+}
+
+void env_flush_local(bool all, uint64_t va)
+{
+    if (all)
+        tlb_flush_local();
+    else
+        invlpg(va);
+}
+
+static bool set_has(const struct vcpu_set *set, unsigned id)
+{
+    return id < MAX_VCPUS && (set->bits[id / 64] >> (id % 64) & 1);
+}
+
+void env_flush_vcpus(struct mm_domain *m, const struct vcpu_set *set, bool all, uint64_t va)
+{
+    struct domain *d = container_of(m, struct domain, mm);
+    bool posted = false;
+
+    full_fence();
+    for (unsigned i = 0; i < cpu_count; i++) {
+        struct vcpu *v = READ_ONCE(cpus[i]->current);
+        /* Those that do not run now load their root, and so flush, before they run again. */
+        if (!v || v->domain != d || !set_has(set, v->mm.id))
+            continue;
+        if (cpus[i] == this_cpu()) {
+            env_flush_local(all, va);
+            continue;
+        }
+        if (!posted)
+            spin_lock(&request_lock);
+        request.all = all;
+        request.va = va;
+        if (!post(cpus[i]) && !posted)
+            spin_unlock(&request_lock);
+        else
+            posted = true;
+    }
+    if (posted) {
+        wait_for_answers();
+        spin_unlock(&request_lock);
+    }
+}
