@@ -16,8 +16,8 @@ extern struct time_scale time_scale;
 extern uint64_t tsc_hz;
 extern bool time_tsc_stable; /* synchronised on all CPUs: guests may read it without a hypercall */
 
-/* Fix the scale: counter rate in Hz, and the counter's value at system time 0. Once, by clock_init(). */
-void time_init_scale(uint64_t hz, uint64_t tsc_at_zero);
+/* System time starts, at 0, by tsc_hz; once, when clock_init() knows it. Before, time_now() is 0. */
+void time_start(void);
 
 uint64_t time_now(void);                   /* ns */
 uint64_t time_tsc_of(uint64_t system_ns);  /* the inverse, for deadlines */
@@ -26,7 +26,6 @@ uint64_t time_tsc_of(uint64_t system_ns);  /* the inverse, for deadlines */
 void time_init_wallclock(void);
 /* It is sec.nsec since 1970 at system_ns: all domains are told. 0, -EINVAL. */
 int time_set_wallclock(uint64_t sec, uint32_t nsec, uint64_t system_ns);
-uint64_t time_wallclock_seconds(void); /* now, since 1970 */
 void time_publish_wallclock(struct domain *d); /* into shared info */
 
 /* Write v's vcpu_time_info into its vcpu_info: when v is created and when its vcpu_info moves. */
