@@ -13,5 +13,5 @@ for argument in "$@"; do
     [ ! -e "${argument%%::*}" ] || where=
 done
 exec env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest --rootdir "$here" -p no:cacheprovider -q \
-    -W ignore::DeprecationWarning:pexpect \
+    --tb=short -W ignore:setDaemon \
     -n "${PAL_JOBS:-2}" --dist load "$@" $where
