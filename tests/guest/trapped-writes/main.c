@@ -93,8 +93,11 @@ static unsigned int unexplained(void)
     for (unsigned int i = 0; i < 512; i++) {
         uint64_t e = slots()[i];
 
-        /* Half an entry may name frame 0, which is no RAM of anybody's. */
-        if ((e & PTE_P) && (e & PTE_ADDR) && (e & PTE_ADDR) != (legal & PTE_ADDR))
+        uint64_t mfn = (e & PTE_ADDR) / MM_PAGE;
+
+        /* Half an entry may name a frame that is no RAM of anybody's: not counted. */
+        if ((e & PTE_P) && (e & PTE_ADDR) != (legal & PTE_ADDR) &&
+            (test_own_frame(mfn) || mfn == test_hypervisor_frame()))
             n++;
     }
     return n;
