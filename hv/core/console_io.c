@@ -6,6 +6,7 @@
 #include "mm/env.h"
 
 #define CHUNK 128
+#define FIFO  16 /* bytes that the line takes at once; more would wait with interrupts off */
 
 static long console_io_write(uint64_t va, uint32_t count)
 {
@@ -14,9 +15,11 @@ static long console_io_write(uint64_t va, uint32_t count)
         uint32_t n = min(count - done, (uint32_t)CHUNK);
         if (copy_from_guest(buf, va + done, n))
             return -XEN_EFAULT;
-        console_write(buf, n);
+        for (uint32_t i = 0; i < n; i += FIFO) {
+            console_write(buf + i, min(n - i, (uint32_t)FIFO));
+            env_preempt_point();
+        }
         done += n;
-        env_preempt_point(); /* the line is slow */
     }
     return 0;
 }

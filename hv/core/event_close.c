@@ -104,8 +104,10 @@ int event_close_port(struct domain *d, uint64_t port)
 
 static void close_all(struct domain *d)
 {
-    unsigned limit = load_acquire(&d->evtchn_limit);
-    for (unsigned port = 1; port < limit; port++) {
+    /* Whoever opens a port looks at `dying` under the lock: after this, none does who has not seen it. */
+    spin_lock(&d->event_lock);
+    spin_unlock(&d->event_lock);
+    for (unsigned port = 1; port < load_acquire(&d->evtchn_limit); port++) {
         (void)event_close_port(d, port); /* -EINVAL: was free */
         env_preempt_point();
     }

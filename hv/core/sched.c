@@ -10,10 +10,10 @@
  * Who may run. A vCPU that was switched out inside the hypervisor (in_hypercall) may hold counts of
  * frames or a half-done validation, so it must be let go on whatever its state, until it comes to
  * the guest boundary: the place on the exit path where it calls sched_boundary() and holds nothing.
- * Only there do pause counts, VCPU_DOWN, VCPU_DEAD and the end of its domain take effect: it is
- * then neither queued nor picked ("parked"). The exception is a blocked vCPU: it is inside the
- * hypervisor too, in SCHEDOP_block or SCHEDOP_poll, but holds nothing; a pause leaves it blocked
- * and wakes that come meanwhile are remembered. sched_eligible() is this rule.
+ * Only there do pause counts, VCPU_DOWN and VCPU_DEAD take effect: it is then neither queued nor
+ * picked ("parked"). The exception is a blocked vCPU: it is inside the hypervisor too, in
+ * SCHEDOP_block or SCHEDOP_poll, but holds nothing; a pause leaves it blocked and wakes that come
+ * meanwhile are remembered. sched_eligible() is this rule.
  *
  * A vCPU is held still when it does not run and is not eligible: what vcpu_pause() waits for.
  *
@@ -78,8 +78,7 @@ bool sched_eligible(const struct vcpu *v)
         return false;
     if (v->in_hypercall)
         return true;
-    return v->state == VCPU_RUNNABLE && !load_relaxed(&v->pause_count) &&
-           !load_relaxed(&v->domain->mm.dying);
+    return v->state == VCPU_RUNNABLE && !load_relaxed(&v->pause_count);
 }
 
 static bool on_queue(const struct vcpu *v)

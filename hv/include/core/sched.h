@@ -35,8 +35,7 @@ void domain_unpause(struct domain *d);
  * off and no lock held; returns when this vCPU runs again, perhaps on another CPU. */
 void schedule(void);
 /* The exit path's last look: called whenever this CPU's need_resched is set, on the way to the guest, with
- * nothing held; call again until it is clear. A vCPU that is paused, down, or whose domain dies stays
- * in here. */
+ * nothing held; call again until it is clear. A vCPU that is paused, down or dead stays in here. */
 void sched_boundary(void);
 /* Set need_resched of a CPU and send VECTOR_KICK if it is not this one. */
 void sched_kick(unsigned cpu);
