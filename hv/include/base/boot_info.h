@@ -41,6 +41,7 @@ struct boot_options {
     char dom0_mem[64];
     unsigned dom0_max_vcpus; /* 0: one a CPU */
     bool noreboot;
+    bool nmi_fatal;          /* nmi=fatal */
     unsigned loglvl;         /* enum log_level */
     char com1[64];
     bool x2apic_off;

@@ -7,7 +7,6 @@
 
 /* --- uart.c, console.c --- */
 void uart_init(const char *com1_option);
-bool uart_owns_port(unsigned port); /* the line in use: hidden from guests */
 void console_init(void);
 void console_write(const char *s, size_t n);   /* to the line and to the ring */
 size_t console_read_input(char *buf, size_t n); /* what was typed, for domain 0 (CONSOLEIO_read) */
@@ -29,6 +28,7 @@ struct acpi_ioapic {
 extern struct acpi_ioapic acpi_ioapics[];
 extern unsigned acpi_ioapic_count;
 struct acpi_override {
+    bool used;
     uint8_t irq;
     uint32_t gsi;
     uint16_t flags;
@@ -48,6 +48,8 @@ struct acpi_fadt_info {
     uint64_t reset_address;
     uint8_t reset_space, reset_value;
     bool reset_supported;
+    bool s5_known;
+    uint8_t s5_a, s5_b; /* sleep types of power-off (the DSDT's _S5_) */
 };
 extern struct acpi_fadt_info acpi_fadt;
 

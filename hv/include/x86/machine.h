@@ -21,7 +21,5 @@ void traps_init(void);      /* fill the IDT; once, before the first cpu_load */
 void entry_init_cpu(void);  /* LSTAR and friends of the calling CPU */
 /* The code frame of every CPU's entry page, page-aligned in the image's text. */
 extern const char entry_page[];
-/* The idle vCPU of a CPU, with its stack; NULL: no memory. */
-struct vcpu *vcpu_create_idle(struct cpu *c);
 
 #endif
