@@ -318,6 +318,14 @@ static void hand_over(struct cpu *c, struct vcpu *prev, struct vcpu *next, uint6
     full_fence(); /* running is seen before next looks for its events */
 }
 
+/* next goes on inside the hypervisor but must stop at the guest boundary: let it not pass unasked.
+ * With c's lock, so whoever asks later finds next running and kicks this CPU. */
+static void ask_at_boundary(struct cpu *c, const struct vcpu *next)
+{
+    if (!next->is_idle && (next->state != VCPU_RUNNABLE || load_relaxed(&next->pause_count)))
+        store_relaxed(&c->need_resched, true);
+}
+
 static void schedule_for(enum sched_reason why)
 {
     struct cpu *c = this_cpu();
@@ -325,10 +333,12 @@ static void schedule_for(enum sched_reason why)
     uint64_t now = time_now();
 
     spin_lock(&c->rq_lock);
-    store_relaxed(&c->need_resched, false);
+    store_relaxed(&c->need_resched,
+                  false); /* before the search: a kick that comes during it stays */
     prev->in_hypercall = why == SCHED_PREEMPT || why == SCHED_YIELD;
     bool yields = why == SCHED_YIELD || why == SCHED_PARKABLE;
     struct vcpu *next = pick_next(c, prev, yields, now);
+    ask_at_boundary(c, next);
     if (next == prev) {
         set_slice(c);
         spin_unlock(&c->rq_lock);
