@@ -117,15 +117,53 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
-# ---- others' parts ----
+# ---- domain 0, running, testing ----
 -include tests/host/rules.mk
 -include guest/bare/rules.mk
--include packaging/rules.mk
+
+DOM0 := $(BUILD)/dom0/initrd.gz
+.PHONY: dom0
+dom0:
+	@PAL_BUILD=$(abspath $(BUILD)) tools/dom0-image/build.sh
+$(DOM0):
+	@PAL_BUILD=$(abspath $(BUILD)) tools/dom0-image/build.sh
+
+iso: $(BUILD)/palimpsest.iso
+$(BUILD)/palimpsest.iso: $(BUILD)/palimpsest $(DOM0) packaging/grub.cfg packaging/iso.sh
+	packaging/iso.sh $(BUILD)
+
+run: all $(DOM0)
+	packaging/run.sh $(BUILD)
+
+demo:
+	packaging/deps.sh
+	$(MAKE) all dom0
+	packaging/demo.sh $(BUILD)
+
+test:
+	packaging/deps.sh
+	$(MAKE) all dom0 guests
+	packaging/test.sh $(BUILD)
+
+bench: all dom0
+	$(PYTHON) tests/bench/run.py
+
+matrix: all dom0
+	PAL_MATRIX=full tests/e2e/run.sh tests/e2e/test_matrix.py
 
 clean:
 	rm -rf $(BUILD)
 
 help:
-	@sed -n 's/^#: //p' $(MAKEFILE_LIST)
+	@echo "make            the hypervisor: $(BUILD)/palimpsest (multiboot 1 and 2), with symbols palimpsest.elf"
+	@echo "make demo       install what is missing, build, boot domain 0 and show it"
+	@echo "make run        domain 0 on this terminal; Ctrl-A x leaves"
+	@echo "make test       all tests; ends with 'N passed, N failed'"
+	@echo "make iso        $(BUILD)/palimpsest.iso, for BIOS and UEFI"
+	@echo "make bench      compare with the native kernel and Debian's Xen"
+	@echo "make matrix     boot on every kind of machine; make fuzz: an hour of fuzzing"
+	@echo "make format     format the sources; format-check and header-check only look"
+	@echo "make clean      remove $(BUILD)"
+	@echo "CC=clang builds with clang, DEBUG=1 with more checks, V=1 shows commands, BUILD=DIR goes elsewhere"
 
 -include $(sort $(foreach p,$(PARTS),$(wildcard $(BUILD)/$(p)/*.d))) $(OFFSETS).d
