@@ -4,6 +4,7 @@
 #include "core/domain.h"
 #include "core/sched.h"
 #include "dev/dev.h"
+#include "dev/irq.h"
 #include "mm/env.h"
 #include "mm/mm.h"
 #include "x86/entry.h"
@@ -61,7 +62,7 @@ enum env_iomem env_iomem_access(const struct mm_domain *d, mfn_t m)
         return ENV_IOMEM_DENIED;
     if (in_frame(acpi_lapic_address, m))
         return ENV_IOMEM_DENIED;
-    if (ioapic_owns_frame(m.n) || in_frame(acpi_hpet_address, m) || irq_owns_msix_frame(m.n))
+    if (ioapic_owns_frame(m.n) || in_frame(acpi_hpet_address, m) || msi_owns_frame(m.n))
         return ENV_IOMEM_READ_ONLY;
     for (unsigned i = 0; i < acpi_mcfg_count; i++) {
         const struct acpi_mcfg *c = &acpi_mcfg[i];

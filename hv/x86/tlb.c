@@ -23,7 +23,8 @@
 static uint64_t tlb_clock = 1;
 static spinlock_t request_lock = SPINLOCK_INIT;
 static struct {
-    bool all;
+    bool all;    /* every translation, else that of va */
+    bool caches; /* the data caches too */
     uint64_t va;
 } request; /* under request_lock; read by the CPUs whose flush_pending is set */
 
@@ -44,6 +45,8 @@ void tlb_serve_requests(void)
     struct cpu *c = this_cpu();
     if (!load_acquire(&c->flush_pending))
         return;
+    if (request.caches)
+        __asm__ volatile("wbinvd" : : : "memory");
     if (request.all)
         tlb_flush_local();
     else
@@ -144,4 +147,22 @@ void env_flush_vcpus(struct mm_domain *m, const struct vcpu_set *set, bool all, 
         wait_for_answers();
         spin_unlock(&request_lock);
     }
+}
+
+void env_flush_caches(bool all)
+{
+    __asm__ volatile("wbinvd" : : : "memory");
+    if (!all || cpu_count == 1)
+        return;
+    spin_lock(&request_lock);
+    request.all = true;
+    request.caches = true;
+    for (unsigned i = 0; i < cpu_count; i++)
+        if (cpus[i] != this_cpu()) {
+            store_release(&cpus[i]->flush_pending, 1);
+            lapic_send_ipi(i, VECTOR_FLUSH);
+        }
+    wait_for_answers();
+    request.caches = false;
+    spin_unlock(&request_lock);
 }
