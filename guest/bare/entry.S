@@ -181,6 +181,18 @@ entry_call:
     add $8, %rsp
     ret
 
+/* long user_iret(void *frame): the iret call with the stack pointer at frame */
+    .globl user_iret
+user_iret:
+    push %rbx
+    mov %rsp, %rbx
+    mov %rdi, %rsp
+    mov $__HYPERVISOR_iret, %eax
+    syscall
+    mov %rbx, %rsp
+    pop %rbx
+    ret
+
     .section .note.GNU-stack, "", @progbits
 
     .macro NOTE type:req, desc:vararg

@@ -45,7 +45,8 @@ uint64_t start_option_number(const char *name, uint64_t otherwise)
 
 void start_main(void)
 {
-    long ret = hc_update_va(HC_ADDR(&start_shared_page), start_info->shared_info | PTE_RW, UVMF_INVLPG);
+    long ret =
+        hc_update_va(HC_ADDR(&start_shared_page), start_info->shared_info | PTE_RW, UVMF_INVLPG);
 
     if (ret)
         console_panic("shared info: %ld", ret);

@@ -8,10 +8,12 @@
 A test says how it wants to be run in the comment at the top of its main.c:
 
   run: smp=2 mem=256M dom0_mem=64M deadline=60 cpu=qemu64 nmi=0
+  also NAME: words       one more boot with these words over those of `run:`
+  cases-run: words       the same for the cases
   case N: "pattern"      one more boot with case=N, at the end of which domain 0 must have been
                          killed and the reason line match the pattern (a regular expression)
 
-`run: none` leaves only the cases. nmi=MS asks for a non-maskable interrupt every MS milliseconds.
+`run: none` leaves only the cases. hv=WORD gives the hypervisor one more option. nmi=MS asks for a non-maskable interrupt every MS milliseconds.
 """
 import argparse
 import concurrent.futures
@@ -27,7 +29,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEFAULTS = {"smp": "1", "mem": "256M", "dom0_mem": "64M", "deadline": "60", "cpu": "qemu64",
-            "nmi": "0"}
+            "nmi": "0", "hv": ""}
 KILLED = re.compile(r"[Dd]omain 0 crashed|Dom0 crashed")
 FATAL = re.compile(r"Panic on CPU|^\(XEN\).*Assertion|hypervisor fault|assertion failed|"
                    r"double fault|FATAL", re.I | re.M)
@@ -36,9 +38,9 @@ FATAL = re.compile(r"Panic on CPU|^\(XEN\).*Assertion|hypervisor fault|assertion
 class Run:
     """One boot: of a test, or of one of its cases."""
 
-    def __init__(self, name, options, case, pattern):
+    def __init__(self, name, options, case=0, pattern=None, also=""):
         self.name, self.options, self.case, self.pattern = name, options, case, pattern
-        self.title = f"{name}/case{case}" if case else name
+        self.title = f"{name}/case{case}" if case else f"{name}/{also}" if also else name
 
 
 def declared(name):
@@ -54,7 +56,10 @@ def declared(name):
     if given:
         case_options.update(w.split("=", 1) for w in given.group(1).split() if "=" in w)
     if not only_cases:
-        runs.append(Run(name, options, 0, None))
+        runs.append(Run(name, options))
+    for also, words in re.findall(r"\balso (\w+): (.*)", head):
+        over = dict(w.split("=", 1) for w in words.split())
+        runs.append(Run(name, {**options, **over}, also=also))
     runs += [Run(name, case_options, int(n), p) for n, p in cases]
     return runs
 
@@ -77,7 +82,7 @@ def boot(run, args, log_path):
     words = " ".join(w for w in ("peer=xen" if args.peer else "",
                                  f"case={run.case}" if run.case else "", args.words) if w)
     guest = f"{args.build}/guest/{run.name}.elf {words}".strip()
-    hv = f"console=com1 com1=115200,8n1 dom0_mem={o['dom0_mem']} {args.hv_words}".strip()
+    hv = f"console=com1 com1=115200,8n1 dom0_mem={o['dom0_mem']} {o['hv']} {args.hv_words}".strip()
     tmp = tempfile.mkdtemp(prefix="guest-run-")
     monitor = os.path.join(tmp, "monitor")
     cmd = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", args.cpu or o["cpu"],

@@ -8,9 +8,8 @@
 
 #define DATA32 0x00cff3000000fffful
 
-static const uint64_t not_canonical[] = {0x0000800000000000, 0x8000000000000000,
-                                         0xffff7fffffffffff, 0x7fffffffffffffff,
-                                         0x0001000000000000};
+static const uint64_t not_canonical[] = {0x0000800000000000, 0x8000000000000000, 0xffff7fffffffffff,
+                                         0x7fffffffffffffff, 0x0001000000000000};
 
 static long set_base(unsigned int which, uint64_t base)
 {
@@ -42,7 +41,9 @@ static void do_wrmsr(void *arg)
 {
     struct msr *m = arg;
 
-    __asm__ volatile("wrmsr" : : "c"(m->number), "a"((uint32_t)m->value), "d"((uint32_t)(m->value >> 32)));
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(m->number), "a"((uint32_t)m->value), "d"((uint32_t)(m->value >> 32)));
 }
 
 static int wrmsr(uint32_t number, uint64_t value)
@@ -79,7 +80,8 @@ static void by_msr(void)
 
     for (unsigned int m = 0; m < 3; m++)
         for (unsigned int i = 0; i < 5; i++)
-            test_eq("34b", "base register not canonical", wrmsr(msrs[m], not_canonical[i]), TRAP_GP);
+            test_eq("34b", "base register not canonical", wrmsr(msrs[m], not_canonical[i]),
+                    TRAP_GP);
     test_eq("34b", "old fs kept", (int64_t)read_fs(), 0xf5f5);
     test_eq("34b", "old gs kept", (int64_t)read_gs(), 0x6565);
     test_eq("34b", "fs by its register", wrmsr(msrs[0], HC_ADDR(&cell[2])), -1);
@@ -136,6 +138,8 @@ static void selectors_that_vanish(void)
         hypercall(__HYPERVISOR_set_gdt, HC_ADDR(list), 0, 0, 0, 0);
         /* Descheduled: sleeping, and yielding. */
         if (round & 1) {
+            /* Masked until the call itself unmasks: the wake-up cannot come too early. */
+            event_deliver(false);
             hc_vcpu(VCPUOP_set_singleshot_timer, 0, &once);
             hc_sched(SCHEDOP_block, NULL);
         } else {
@@ -152,8 +156,8 @@ static void selectors_that_vanish(void)
 /* User gs selectors that do not exist. */
 static void user_gs_selector(void)
 {
-    static const uint32_t selectors[] = {0, 3, 8, 0x10, 0xe008, 0xe010, 0xe023, 0xe02b, 0xe033,
-                                         0xfffb, 0xffff, 0x7};
+    static const uint32_t selectors[] = {0,      3,      8,      0x10,   0xe008, 0xe010,
+                                         0xe023, 0xe02b, 0xe033, 0xfffb, 0xffff, 0x7};
 
     for (unsigned int i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++) {
         long ret = set_base(SEGBASE_GS_USER_SEL, selectors[i]);
@@ -179,7 +183,8 @@ static void noise(void *arg)
 
 static void paired(void)
 {
-    static const unsigned char code[] = {0x65, 0x48, 0x8b, 0x07, 0x0f, 0x05}; /* mov %gs:(%rdi),%rax */
+    static const unsigned char code[] = {0x65, 0x48, 0x8b,
+                                         0x07, 0x0f, 0x05}; /* mov %gs:(%rdi),%rax */
     static const unsigned char bad[] = {0x65, 0x48, 0x8b, 0x07, 0x0f, 0x0b};
     int odd = 0;
 

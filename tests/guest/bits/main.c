@@ -34,8 +34,8 @@ static void each_bit(int level, uint64_t table, uint64_t legal)
             test_note("level %d bit %u", level, bit);
     }
     if (level > 1) {
-        test_eq_ours("15b", "global bit above level 1",
-                     mm_set(mm_slot(table, 1), legal | PTE_G), -XEN_EINVAL);
+        test_eq_ours("15b", "global bit above level 1", mm_set(mm_slot(table, 1), legal | PTE_G),
+                     -XEN_EINVAL);
         mm_set(mm_slot(table, 1), 0);
     }
     test_eq("15b", "the legal entry", mm_set(mm_slot(table, 1), legal), 0);

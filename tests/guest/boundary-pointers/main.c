@@ -83,6 +83,9 @@ static void pointers_to_nowhere(void)
             hc_multicall(&m, 1);
             if (calls[i].counts && !ret && !m.result)
                 continue;
+            /* A call that is not there reads nothing. */
+            if (ret == -XEN_ENOSYS && (long)m.result == -XEN_ENOSYS)
+                continue;
             if (ret != -XEN_EFAULT ||
                 (long)m.result != (m.op == __HYPERVISOR_multicall ? -XEN_EINVAL : -XEN_EFAULT)) {
                 test_note("%s at %lx: %ld, in a multicall %ld", calls[i].name, nowhere[j], ret,
@@ -108,7 +111,11 @@ static void array_running_out(const char *id, uint64_t last_page)
         reqs[i] = (struct mmu_update){mm_slot(target, i), mm_entry(page, PTE_RO)};
     ret = hc_mmu_update(reqs, 4, &done, DOMID_SELF);
     test_eq(id, "the third request is out of reach", ret, -XEN_EFAULT);
-    test_eq(id, "two requests done", done, 2);
+    /* An element that ends exactly at 2^64 may count as wrapping. */
+    if (last_page + MM_PAGE)
+        test_eq(id, "two requests done", done, 2);
+    else
+        test_either(id, "requests done", done, 1, 2);
     ret = hc_mmu_update(reqs, 1u << 30, &done, DOMID_SELF);
     test_eq(id, "a billion requests", ret, -XEN_EFAULT);
     test_eq(id, "unpin", hc_mmuext_mfn(MMUEXT_UNPIN_TABLE, mm_mfn(target)), 0);
@@ -206,8 +213,8 @@ static void runstate_into_read_only(void)
         vcpu_yield();
     test_true("2b", "read-only run state area untouched", string_all(mm_va(pfn), 0, MM_PAGE));
     area.addr.p = HC_ADDR(own);
-    test_eq("2b", "a good area instead",
-            hc_vcpu(VCPUOP_register_runstate_memory_area, 0, &area), 0);
+    test_eq("2b", "a good area instead", hc_vcpu(VCPUOP_register_runstate_memory_area, 0, &area),
+            0);
     test_true("2b", "is filled", own->state_entry_time != 0);
     area.addr.p = 0xffffa00000000000;
     hc_vcpu(VCPUOP_register_runstate_memory_area, 0, &area);

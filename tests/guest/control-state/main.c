@@ -106,7 +106,9 @@ static void rdmsr(void *arg)
 static void wrmsr(void *arg)
 {
     (void)arg;
-    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value_in), "d"((uint32_t)(value_in >> 32)));
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value_in), "d"((uint32_t)(value_in >> 32)));
 }
 
 /* Registers that count by themselves, or are the guest's own segment bases. */
@@ -150,12 +152,18 @@ static int one_msr(uint32_t n)
 
 static void model_specific(void)
 {
-    static const uint32_t ranges[][2] = {{0, 0x300},          {0x380, 0x500},
-                                         {0x600, 0x700},      {0x770, 0x780},
-                                         {0x800, 0x840},      {0xc80, 0xca0},
-                                         {0xd90, 0xdb0},      {0x40000000, 0x40000010},
-                                         {0x4b564d00, 0x4b564d08}, {0xc0000080, 0xc0000110},
-                                         {0xc0010000, 0xc0010140}, {0xc0011000, 0xc0011040}};
+    static const uint32_t ranges[][2] = {{0, 0x300},
+                                         {0x380, 0x500},
+                                         {0x600, 0x700},
+                                         {0x770, 0x780},
+                                         {0x800, 0x840},
+                                         {0xc80, 0xca0},
+                                         {0xd90, 0xdb0},
+                                         {0x40000000, 0x40000010},
+                                         {0x4b564d00, 0x4b564d08},
+                                         {0xc0000080, 0xc0000110},
+                                         {0xc0010000, 0xc0010140},
+                                         {0xc0011000, 0xc0011040}};
     int odd = 0;
 
     for (unsigned int r = 0; r < sizeof(ranges) / sizeof(ranges[0]); r++)
@@ -175,8 +183,9 @@ static void model_specific(void)
 /* The registers the hypervisor's own entry depends on. */
 static void entry_registers(void)
 {
-    static const uint32_t own[] = {0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,
-                                   0x174, 0x175, 0x176, 0x1b, 0x277, 0x1d9, 0x79};
+    static const uint32_t own[] = {0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083,
+                                   0xc0000084, 0x174,      0x175,      0x176,
+                                   0x1b,       0x277,      0x1d9,      0x79};
 
     for (unsigned int i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         msr = own[i];
@@ -192,7 +201,9 @@ static uint32_t xcr;
 static void xsetbv(void *arg)
 {
     (void)arg;
-    __asm__ volatile("xsetbv" : : "c"(xcr), "a"((uint32_t)value_in), "d"((uint32_t)(value_in >> 32)));
+    __asm__ volatile("xsetbv"
+                     :
+                     : "c"(xcr), "a"((uint32_t)value_in), "d"((uint32_t)(value_in >> 32)));
 }
 
 static void xgetbv(void *arg)
@@ -207,7 +218,8 @@ static void xgetbv(void *arg)
 /* Combinations the manual forbids: no x87, AVX without SSE, unknown bits, other registers. */
 static void extended_control(void)
 {
-    static const uint64_t bad[] = {0, 2, 4, 5, 6, 0x20, 0x60, 0xe0, 1ul << 62, 1ul << 63, ~0ul, 9, 0x11};
+    static const uint64_t bad[] = {0,    2,         4,         5,    6, 0x20, 0x60,
+                                   0xe0, 1ul << 62, 1ul << 63, ~0ul, 9, 0x11};
     uint64_t before;
 
     xcr = 0;
@@ -227,18 +239,27 @@ static void extended_control(void)
 
 /* Every other privileged instruction: a fault, or nothing that lasts. */
 #define PRIVILEGED(X)                                                                              \
-    X("lgdt", 0x0f, 0x01, 0x17) X("lidt", 0x0f, 0x01, 0x1f) X("lldt", 0x0f, 0x00, 0xd7)            \
-    X("ltr", 0x0f, 0x00, 0xdf) X("lmsw", 0x0f, 0x01, 0xf7) X("invlpg", 0x0f, 0x01, 0x3f)           \
-    X("invd", 0x0f, 0x08, 0x90) X("rdpmc", 0x0f, 0x33, 0x90) X("swapgs", 0x0f, 0x01, 0xf8)         \
-    X("sysret", 0x48, 0x0f, 0x07) X("sysexit", 0x48, 0x0f, 0x35) X("vmcall", 0x0f, 0x01, 0xc1)     \
-    X("vmmcall", 0x0f, 0x01, 0xd9) X("vmrun", 0x0f, 0x01, 0xd8) X("monitor", 0x0f, 0x01, 0xc8)     \
-    X("mwait", 0x0f, 0x01, 0xc9) X("clgi", 0x0f, 0x01, 0xdd) X("stgi", 0x0f, 0x01, 0xdc)           \
-    X("skinit", 0x0f, 0x01, 0xde) X("rsm", 0x0f, 0xaa, 0x90) X("vmload", 0x0f, 0x01, 0xda)         \
-    X("cli", 0xfa, 0x90, 0x90) X("sti", 0xfb, 0x90, 0x90) X("stac", 0x0f, 0x01, 0xcb)              \
-    X("clac", 0x0f, 0x01, 0xca) X("mov from cr2", 0x0f, 0x20, 0xd0)                                \
-    X("mov to cr2", 0x0f, 0x22, 0xd0) X("mov to dr7", 0x0f, 0x23, 0xf8)                            \
-    X("encls", 0x0f, 0x01, 0xcf) X("serialize", 0x0f, 0x01, 0xe8) X("wrussq", 0x66, 0x0f, 0x38)    \
-    X("getsec", 0x0f, 0x37, 0x90) X("sgdt", 0x0f, 0x01, 0x07) X("sidt", 0x0f, 0x01, 0x0f)
+    X("lgdt", 0x0f, 0x01, 0x17)                                                                    \
+    X("lidt", 0x0f, 0x01, 0x1f) X("lldt", 0x0f, 0x00, 0xd7) X("ltr", 0x0f, 0x00, 0xdf)             \
+        X("lmsw", 0x0f, 0x01, 0xf7) X("invlpg", 0x0f, 0x01, 0x3f) X("invd", 0x0f, 0x08, 0x90) X(   \
+            "rdpmc", 0x0f, 0x33, 0x90) X("swapgs", 0x0f, 0x01, 0xf8) X("sysret", 0x48, 0x0f, 0x07) \
+            X("sysexit", 0x48, 0x0f, 0x35) X("vmcall", 0x0f, 0x01, 0xc1)                           \
+                X("vmmcall", 0x0f, 0x01, 0xd9) X("vmrun", 0x0f, 0x01, 0xd8)                        \
+                    X("monitor", 0x0f, 0x01, 0xc8) X("mwait", 0x0f, 0x01, 0xc9)                    \
+                        X("clgi", 0x0f, 0x01, 0xdd) X("stgi", 0x0f, 0x01, 0xdc)                    \
+                            X("skinit", 0x0f, 0x01, 0xde) X("rsm", 0x0f, 0xaa, 0x90)               \
+                                X("vmload", 0x0f, 0x01, 0xda) X("cli", 0xfa, 0x90, 0x90)           \
+                                    X("sti", 0xfb, 0x90, 0x90) X("stac", 0x0f, 0x01, 0xcb)         \
+                                        X("clac", 0x0f, 0x01, 0xca) X("mov from cr2", 0x0f, 0x20,  \
+                                                                      0xd0)                        \
+                                            X("mov to cr2", 0x0f, 0x22, 0xd0)                      \
+                                                X("mov to dr7", 0x0f, 0x23, 0xf8) X("encls", 0x0f, \
+                                                                                    0x01, 0xcf)    \
+                                                    X("serialize", 0x0f, 0x01, 0xe8)               \
+                                                        X("wrussq", 0x66, 0x0f, 0x38)              \
+                                                            X("getsec", 0x0f, 0x37, 0x90)          \
+                                                                X("sgdt", 0x0f, 0x01, 0x07)        \
+                                                                    X("sidt", 0x0f, 0x01, 0x0f)
 
 static uint64_t operand[4];
 

@@ -7,8 +7,8 @@
 #include <bare/test.h>
 
 #define RW1(n, len) (2ul << (2 * (n)) | 3ul << (16 + 4 * (n)) | (len) << (18 + 4 * (n)))
-#define EXEC(n) (2ul << (2 * (n)))
-#define LEN8 2ul
+#define EXEC(n)     (2ul << (2 * (n)))
+#define LEN8        2ul
 
 static volatile unsigned int hits;
 static uint64_t last_rip;

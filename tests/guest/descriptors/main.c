@@ -8,7 +8,7 @@
 
 #define CODE64 0x00affb000000fffful /* ring 3, long mode */
 #define DATA32 0x00cff3000000fffful /* ring 3 */
-#define DPL3 (3ul << 45)
+#define DPL3   (3ul << 45)
 
 static long set_gdt(const uint64_t *pfns, unsigned int pages, unsigned int entries)
 {
@@ -54,7 +54,7 @@ struct evil {
 };
 
 /* Type n of a present system descriptor at ring 3, with a base inside the hypervisor. */
-#define SYSTEM(n) (0x3000e00000000067ul | (uint64_t)(n) << 40)
+#define SYSTEM(n)         (0x3000e00000000067ul | (uint64_t)(n) << 40)
 #define GATE(n, selector) (0x8300e00000000000ul | (uint64_t)(n) << 40 | (uint64_t)(selector) << 16)
 
 static const struct evil evils[] = {
@@ -176,8 +176,7 @@ static void single(void)
     }
     update(at, 0);
     test_true("32d", "ring 0 refused or raised",
-              update(at, DATA32 & ~DPL3) < 0 ||
-                  (((uint64_t *)mm_va(page))[2] & DPL3) == DPL3);
+              update(at, DATA32 & ~DPL3) < 0 || (((uint64_t *)mm_va(page))[2] & DPL3) == DPL3);
     test_eq("32d", "a legal one", update(at, DATA32), 0);
     test_true("32d", "loads", loadable(2 << 3 | 3));
     test_eq("32d", "not present: anything", update(at, 0x0000090000000067), 0);

@@ -33,8 +33,8 @@ static long flush(unsigned int cmd, uint64_t address, const void *mask, unsigned
 /* Any address: done, nothing, or refused. */
 static void addresses(void)
 {
-    static const unsigned int cmds[] = {MMUEXT_INVLPG_LOCAL, MMUEXT_INVLPG_MULTI,
-                                        MMUEXT_INVLPG_ALL, MMUEXT_TLB_FLUSH_LOCAL,
+    static const unsigned int cmds[] = {MMUEXT_INVLPG_LOCAL,    MMUEXT_INVLPG_MULTI,
+                                        MMUEXT_INVLPG_ALL,      MMUEXT_TLB_FLUSH_LOCAL,
                                         MMUEXT_TLB_FLUSH_MULTI, MMUEXT_TLB_FLUSH_ALL};
     uint64_t mask[16] = {3};
     int bad = 0;
@@ -59,7 +59,8 @@ static void masks(void)
     test_true("31b", "all bits set", flush(MMUEXT_TLB_FLUSH_MULTI, 0, mask, DOMID_SELF) <= 0);
     memset(mask, 0, MM_PAGE);
     mask[0] = ~3ul;
-    test_true("31b", "only vCPUs that are not", flush(MMUEXT_TLB_FLUSH_MULTI, 0, mask, DOMID_SELF) <= 0);
+    test_true("31b", "only vCPUs that are not",
+              flush(MMUEXT_TLB_FLUSH_MULTI, 0, mask, DOMID_SELF) <= 0);
     mm_home(pages + 1, 0);
     for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         if (places[i] == START_VIRT_BASE || places[i] == 0xffff800000000000)
@@ -79,8 +80,7 @@ static void other_domains(void)
 {
     uint64_t mask = 3;
 
-    test_refused("31c", "all CPUs of another domain",
-                 flush(MMUEXT_TLB_FLUSH_ALL, 0, NULL, 77));
+    test_refused("31c", "all CPUs of another domain", flush(MMUEXT_TLB_FLUSH_ALL, 0, NULL, 77));
     test_refused("31c", "an address of another domain",
                  flush(MMUEXT_INVLPG_MULTI, WINDOW, &mask, DOMID_INVALID));
 }
@@ -92,8 +92,7 @@ static void failed_update(void)
         if (places[i] == START_VIRT_BASE)
             continue;
         test_refused("31d", "update_va at a place not ours",
-                     hc_update_va(places[i], mm_entry(mm_root(), PTE_RW),
-                                  UVMF_INVLPG | UVMF_ALL));
+                     hc_update_va(places[i], mm_entry(mm_root(), PTE_RW), UVMF_INVLPG | UVMF_ALL));
     }
 }
 

@@ -8,7 +8,7 @@
 
 #define WINDOW 0xffff890000000000ul
 
-static uint64_t a, b; /* two level 1 tables for the same addresses */
+static uint64_t a, b;  /* two level 1 tables for the same addresses */
 static uint64_t upper; /* the level 2 entry that names one of them */
 
 static uint64_t slot(uint64_t table, unsigned int i)
@@ -18,8 +18,7 @@ static uint64_t slot(uint64_t table, unsigned int i)
 
 static struct multicall_entry update(uint64_t va, uint64_t entry)
 {
-    return (struct multicall_entry){.op = __HYPERVISOR_update_va_mapping,
-                                    .args = {va, entry, 0}};
+    return (struct multicall_entry){.op = __HYPERVISOR_update_va_mapping, .args = {va, entry, 0}};
 }
 
 static struct multicall_entry repoint(struct mmu_update *req, uint64_t table)
@@ -34,19 +33,15 @@ static void in_one_multicall(void)
 {
     uint64_t one = mm_alloc(), two = mm_alloc();
     struct mmu_update req[2];
-    struct multicall_entry m[5] = {update(WINDOW, mm_entry(one, PTE_RO)),
-                                   repoint(&req[0], b),
-                                   update(WINDOW, mm_entry(two, PTE_RO)),
-                                   repoint(&req[1], a),
+    struct multicall_entry m[5] = {update(WINDOW, mm_entry(one, PTE_RO)), repoint(&req[0], b),
+                                   update(WINDOW, mm_entry(two, PTE_RO)), repoint(&req[1], a),
                                    update(WINDOW + MM_PAGE, mm_entry(two, PTE_RO))};
 
     test_eq("30a", "five calls", hc_multicall(m, 5), 0);
     for (unsigned int i = 0; i < 5; i++)
         test_eq("30a", "result", (int64_t)m[i].result, 0);
-    test_eq("30a", "first table", (int64_t)slot(a, 0),
-            (int64_t)(mm_entry(one, PTE_RO) & ~PTE_A));
-    test_eq("30a", "second table", (int64_t)slot(b, 0),
-            (int64_t)(mm_entry(two, PTE_RO) & ~PTE_A));
+    test_eq("30a", "first table", (int64_t)slot(a, 0), (int64_t)(mm_entry(one, PTE_RO) & ~PTE_A));
+    test_eq("30a", "second table", (int64_t)slot(b, 0), (int64_t)(mm_entry(two, PTE_RO) & ~PTE_A));
     test_eq("30a", "first table again", (int64_t)slot(a, 1),
             (int64_t)(mm_entry(two, PTE_RO) & ~PTE_A));
     test_eq("30a", "not the second", (int64_t)slot(b, 1), 0);
@@ -64,16 +59,18 @@ static void trapped_write_on_a_new_path(void)
     uint64_t window2 = WINDOW + (1ul << 30), value, l1;
     struct mmu_update req;
 
-    test_eq("30b", "a table mapped at a window", mm_map(mm_root(), window2, mm_entry(a, PTE_RO)), 0);
+    test_eq("30b", "a table mapped at a window", mm_map(mm_root(), window2, mm_entry(a, PTE_RO)),
+            0);
     test_eq("30b", "a stored entry", trap_write(window2 + 8 * 40, mm_entry(data, PTE_RO)), -1);
     mm_walk(mm_root(), window2, 2, &value);
     l1 = mm_slot(mm_pfn((value & PTE_ADDR) / MM_PAGE), mm_index(window2, 1));
     req = (struct mmu_update){l1, mm_entry(b, PTE_RO)};
     test_eq("30b", "the other table there", hc_mmu_update(&req, 1, NULL, DOMID_SELF), 0);
     hc_update_va(window2, mm_entry(b, PTE_RO), UVMF_INVLPG);
-    test_eq("30b", "another stored entry", trap_write(window2 + 8 * 41, mm_entry(data, PTE_RO)), -1);
-    test_true("30b", "each went to its table", slot(a, 40) && !slot(b, 40) && slot(b, 41) &&
-                                                   !slot(a, 41));
+    test_eq("30b", "another stored entry", trap_write(window2 + 8 * 41, mm_entry(data, PTE_RO)),
+            -1);
+    test_true("30b", "each went to its table",
+              slot(a, 40) && !slot(b, 40) && slot(b, 41) && !slot(a, 41));
     mm_set(mm_slot(a, 40), 0);
     mm_set(mm_slot(b, 41), 0);
     mm_set(l1, 0);

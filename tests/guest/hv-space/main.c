@@ -7,8 +7,8 @@
 #include <bare/test.h>
 
 #define SLOT_FIRST 256
-#define SLOT_LAST 271
-#define WINDOW 0xffff890000000000ul
+#define SLOT_LAST  271
+#define WINDOW     0xffff890000000000ul
 
 /* Its slots in a loaded root, and in one that is only validated. */
 static void write_slots(const char *what, uint64_t root)
@@ -96,15 +96,16 @@ static void addresses_in_it(void)
         if (i)
             test_eq("16d", "a read there", trap_read(va[i], NULL), TRAP_PF);
     }
-    test_eq("16d", "the machine-to-physical table is readable",
-            trap_read(0xffff800000000000, NULL), -1);
+    test_eq("16d", "the machine-to-physical table is readable", trap_read(0xffff800000000000, NULL),
+            -1);
     mm_free(pfn);
 }
 
 /* 16, 26: user mode sees none of it, not even the machine-to-physical table. */
 static void from_user_mode(void)
 {
-    static const unsigned char load[] = {0x48, 0x8b, 0x07, 0x0f, 0x05}; /* mov (%rdi),%rax; syscall */
+    static const unsigned char load[] = {0x48, 0x8b, 0x07, 0x0f,
+                                         0x05}; /* mov (%rdi),%rax; syscall */
     static const uint64_t va[] = {0xffff800000000000, 0xffff828000000000, 0xffff830000000000,
                                   0xffff87fffffff000, START_VIRT_BASE};
     struct user u;

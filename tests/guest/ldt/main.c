@@ -6,7 +6,7 @@
  */
 #include <bare/test.h>
 
-#define DATA32 0x00cff3000000fffful
+#define DATA32      0x00cff3000000fffful
 #define SELECTOR(n) ((n) << 3 | 7)
 
 static long set_ldt(uint64_t address, unsigned int entries)

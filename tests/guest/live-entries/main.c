@@ -49,8 +49,8 @@ static bool same_bits(uint64_t a, uint64_t b)
 /* Legal changes of a level 1 entry: each takes effect, bit by bit and in pairs. */
 static void legal_changes(void)
 {
-    static const uint64_t free_bits[] = {PTE_W, PTE_A, PTE_D, PTE_SOFT, PTE_SOFT << 1,
-                                         PTE_SOFT << 2, PTE_NX};
+    static const uint64_t free_bits[] = {PTE_W,         PTE_A,         PTE_D, PTE_SOFT,
+                                         PTE_SOFT << 1, PTE_SOFT << 2, PTE_NX};
     uint64_t pfn = mm_alloc(), base = mm_entry(pfn, PTE_RO);
     int bad = 0;
 
@@ -135,8 +135,7 @@ static void upper_levels(void)
 static void in_a_batch(void)
 {
     uint64_t pfn = mm_alloc(), ro = mm_entry(pfn, PTE_RO);
-    struct mmu_update reqs[3] = {
-        {at(1), ro}, {at(1), mm_entry(mm_root(), PTE_RW)}, {at(1), 0}};
+    struct mmu_update reqs[3] = {{at(1), ro}, {at(1), mm_entry(mm_root(), PTE_RW)}, {at(1), 0}};
     unsigned int done = 9;
 
     test_refused("14e", "writable root as the second of three",

@@ -13,8 +13,8 @@ static long set_m2p(uint64_t mfn, uint64_t pfn)
     return hc_mmu_update(&req, 1, NULL, DOMID_SELF);
 }
 
-static const uint64_t special[] = {~0ul,        ~0ul - 1,  1ul << 63, 0x5555555555555555,
-                                   0xdeadbeef,  0,         1ul << 32, 0x8000000000000000 - 1};
+static const uint64_t special[] = {~0ul,       ~0ul - 1, 1ul << 63, 0x5555555555555555,
+                                   0xdeadbeef, 0,        1ul << 32, 0x8000000000000000 - 1};
 
 /* Frames in every role carry lies; everything goes on as before. */
 static void lies(const char *role, uint64_t pfn)

@@ -8,9 +8,9 @@
 
 #define WINDOW 0xffff890000000000ul
 
-static const uint64_t types[] = {0, PTE_PWT, PTE_PCD, PTE_PCD | PTE_PWT,
-                                 PTE_PSE, PTE_PSE | PTE_PWT, PTE_PSE | PTE_PCD,
-                                 PTE_PSE | PTE_PCD | PTE_PWT};
+static const uint64_t types[] = {
+    0,       PTE_PWT,           PTE_PCD,           PTE_PCD | PTE_PWT,
+    PTE_PSE, PTE_PSE | PTE_PWT, PTE_PSE | PTE_PCD, PTE_PSE | PTE_PCD | PTE_PWT};
 
 /* A table written through each kind of mapping: what is validated is what is in memory. */
 static void table_behind_a_type(void)
@@ -62,8 +62,9 @@ static void cache_flushes(void)
     struct mmuext_op op = {.cmd = MMUEXT_FLUSH_CACHE};
     long ret = hc_mmuext(&op, 1, NULL, DOMID_SELF);
 
-    test_true("28c", "flush the cache", ret == 0 || ret == -XEN_EACCES || ret == -XEN_EPERM ||
-                                           ret == -XEN_ENOSYS || ret == -XEN_EOPNOTSUPP);
+    test_true("28c", "flush the cache",
+              ret == 0 || ret == -XEN_EACCES || ret == -XEN_EPERM || ret == -XEN_ENOSYS ||
+                  ret == -XEN_EOPNOTSUPP);
     op.cmd = MMUEXT_FLUSH_CACHE_GLOBAL;
     ret = hc_mmuext(&op, 1, NULL, DOMID_SELF);
     test_true("28c", "flush all caches", ret <= 0);

@@ -77,8 +77,8 @@ static void leave(void *arg)
                      "syscall\n"
                      "add $72, %%rsp"
                      :
-                     : "a"(__HYPERVISOR_multicall), "D"(leaving), "S"(3ul),
-                       [ss] "r"((uint64_t)FLAT_KERNEL_SS), [sp] "r"(sp - 512),
+                     : "a"(__HYPERVISOR_multicall), "D"(leaving),
+                       "S"(3ul), [ss] "r"((uint64_t)FLAT_KERNEL_SS), [sp] "r"(sp - 512),
                        [cs] "r"((uint64_t)FLAT_KERNEL_CS & ~3ul), [rip] "r"(landing)
                      : "rcx", "r11", "memory");
 }
@@ -149,10 +149,9 @@ static void preempted(void)
     for (int round = 0; round < 50; round++) {
         for (unsigned int i = 0; i < n; i++) {
             reqs[i] = (struct mmu_update){mm_slot(t, i), round & 1 ? 0 : mm_entry(data, PTE_RO)};
-            m[i] = (struct multicall_entry){
-                .op = __HYPERVISOR_mmu_update,
-                .result = PATTERN,
-                .args = {HC_ADDR(&reqs[i]), 1, 0, DOMID_SELF}};
+            m[i] = (struct multicall_entry){.op = __HYPERVISOR_mmu_update,
+                                            .result = PATTERN,
+                                            .args = {HC_ADDR(&reqs[i]), 1, 0, DOMID_SELF}};
         }
         bad += hc_multicall(m, n) != 0;
         for (unsigned int i = 0; i < n; i++) {

@@ -78,8 +78,7 @@ static void other_domains(void)
     struct mmuext_op op = {.cmd = MMUEXT_PIN_L1_TABLE, .arg1.mfn = mm_mfn(pfn)};
 
     for (unsigned int i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
-        test_refused("13e", "mmu_update for another domain",
-                     hc_mmu_update(&req, 1, NULL, ids[i]));
+        test_refused("13e", "mmu_update for another domain", hc_mmu_update(&req, 1, NULL, ids[i]));
         test_refused("13e", "tables of another domain",
                      hc_mmu_update(&req, 1, NULL, (ids[i] + 1) << 16 | DOMID_SELF));
         test_refused("13e", "pin for another domain", hc_mmuext(&op, 1, NULL, ids[i]));

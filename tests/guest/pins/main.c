@@ -48,8 +48,8 @@ static void giving_back(void)
     test_eq("20b", "unpin the parent", test_unpin(l2), 0);
     test_eq("20b", "pin the table", test_pin(1, t), 0);
     if (!test_peer())
-        test_eq("20b", "a pinned table is not released",
-                hc_memory(XENMEM_decrease_reservation, &r), 0);
+        test_eq("20b", "a pinned table is not released", hc_memory(XENMEM_decrease_reservation, &r),
+                0);
     test_audit("20b");
     test_eq("20b", "it is a table still", mm_set(mm_slot(t, 3), mm_entry(l2, PTE_RO)), 0);
     test_eq("20b", "unpin", test_unpin(t), 0);

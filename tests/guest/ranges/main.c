@@ -8,10 +8,25 @@
 #include <xen/callback.h>
 #include <xen/physdev.h>
 
-static const uint64_t values[] = {0,          1,          0x7f,       0x80,        0xff,
-                                  0x7ef0,     0x7fef,     0x7ff4,     0x7fff,      0x8000,
-                                  0x10000,    0x7fffffff, 0x80000000, 0xfffffffe,  0xffffffff,
-                                  1ul << 32,  (1ul << 32) + 1, 1ul << 63, ~0ul};
+static const uint64_t values[] = {0,
+                                  1,
+                                  0x7f,
+                                  0x80,
+                                  0xff,
+                                  0x7ef0,
+                                  0x7fef,
+                                  0x7ff4,
+                                  0x7fff,
+                                  0x8000,
+                                  0x10000,
+                                  0x7fffffff,
+                                  0x80000000,
+                                  0xfffffffe,
+                                  0xffffffff,
+                                  1ul << 32,
+                                  (1ul << 32) + 1,
+                                  1ul << 63,
+                                  ~0ul};
 #define VALUES (sizeof(values) / sizeof(values[0]))
 
 /* A call with one scalar open: the answer, and which values (of its own width) are legal. */
@@ -57,8 +72,7 @@ static long sub_vcpu(uint64_t v)
 
 static long sub_sched(uint64_t v)
 {
-    return (uint32_t)v <= 7 ? -XEN_ENOSYS
-                            : hypercall(__HYPERVISOR_sched_op, v, NOWHERE, 0, 0, 0);
+    return (uint32_t)v <= 7 ? -XEN_ENOSYS : hypercall(__HYPERVISOR_sched_op, v, NOWHERE, 0, 0, 0);
 }
 
 static long sub_mmuext(uint64_t v)
@@ -207,8 +221,9 @@ static long callback_type(uint64_t v)
 {
     struct callback_register c = {.type = (uint16_t)v, .address = START_VIRT_BASE};
 
-    return c.type <= 7 ? -XEN_ENOSYS
-                       : hypercall(__HYPERVISOR_callback_op, CALLBACKOP_register, HC_ADDR(&c), 0, 0, 0);
+    return c.type <= 7
+               ? -XEN_ENOSYS
+               : hypercall(__HYPERVISOR_callback_op, CALLBACKOP_register, HC_ADDR(&c), 0, 0, 0);
 }
 
 static long iopl(uint64_t v)
@@ -238,9 +253,9 @@ static long irq_status(uint64_t v)
 {
     struct physdev_irq_status_query q = {.irq = (uint32_t)v};
 
-    return q.irq < 1024
-               ? -XEN_EINVAL
-               : hypercall(__HYPERVISOR_physdev_op, PHYSDEVOP_irq_status_query, HC_ADDR(&q), 0, 0, 0);
+    return q.irq < 1024 ? -XEN_EINVAL
+                        : hypercall(__HYPERVISOR_physdev_op, PHYSDEVOP_irq_status_query,
+                                    HC_ADDR(&q), 0, 0, 0);
 }
 
 static long reservation_domain(uint64_t v)
@@ -262,8 +277,7 @@ static long period(uint64_t v)
     struct vcpu_set_periodic_timer p = {.period_ns = v};
 
     /* From 1 ms up it is legal, to a limit that is the hypervisor's. */
-    return v > 1000000 && v < 1ul << 40 ? -XEN_EINVAL
-                                        : hc_vcpu(VCPUOP_set_periodic_timer, 0, &p);
+    return v > 1000000 && v < 1ul << 40 ? -XEN_EINVAL : hc_vcpu(VCPUOP_set_periodic_timer, 0, &p);
 }
 
 static const struct scalar scalars[] = {
@@ -272,7 +286,7 @@ static const struct scalar scalars[] = {
     {"event command", sub_event, 32, 0},
     {"physical device command", sub_physdev, 32, 0},
     {"callback command", sub_callback, 32, 0},
-    {"grant command", sub_grant, 32, 56}, /* a count of zero is done at once */
+    {"grant command", sub_grant, 32, 56},    /* a count of zero is done at once */
     {"console command", sub_console, 32, 2}, /* writing and reading no bytes */
     {"memory command", sub_memory, 64, 0},
     {"vcpu command", sub_vcpu, 32, 0},

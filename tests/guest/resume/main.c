@@ -106,8 +106,8 @@ static void forged_exchange(void)
         ret = hc_memory(XENMEM_exchange, &x);
         test_true("5d", "claimed progress", ret < 0 || claims[i] == 4);
         test_eq("5d", "reservation", reservation(), before);
-        test_true("5d", "nothing written", out[0] == 9 && out[3] == 9 && canary[0] == 0x1111 &&
-                                               canary[1] == 0x2222);
+        test_true("5d", "nothing written",
+                  out[0] == 9 && out[3] == 9 && canary[0] == 0x1111 && canary[1] == 0x2222);
         /* The historic attack: the claim makes the hypervisor write far behind the list. */
         x.nr_exchanged = (0xffff830000000000ul - HC_ADDR(out)) / 8;
         test_refused("5d", "an index into hypervisor space", hc_memory(XENMEM_exchange, &x));
@@ -123,8 +123,7 @@ static void change_commands(void *arg)
     (void)arg;
     while (!stop)
         for (unsigned int i = 0; i < 64; i++)
-            ((volatile struct mmuext_op *)ops)[i].cmd ^=
-                MMUEXT_PIN_L1_TABLE ^ MMUEXT_UNPIN_TABLE;
+            ((volatile struct mmuext_op *)ops)[i].cmd ^= MMUEXT_PIN_L1_TABLE ^ MMUEXT_UNPIN_TABLE;
 }
 
 static void changed_meanwhile(void)

@@ -46,14 +46,15 @@ static void given_back_once(void)
     memset(mm_va(pfn), 0x5a, MM_PAGE);
     mm_home(pfn, 0);
     set_xen_guest_handle(r.extent_start, list);
-    test_eq("25a", "the same frame twice in one list",
-            hc_memory(XENMEM_decrease_reservation, &r), 1);
+    test_eq("25a", "the same frame twice in one list", hc_memory(XENMEM_decrease_reservation, &r),
+            1);
     test_eq("25a", "one less", reservation(), before - 1);
     test_eq("25a", "again", release(mfn), 0);
     test_eq("25a", "never ours", release(test_hypervisor_frame()), 0);
     test_eq("25a", "beyond memory", release((1ul << 40) - 1), 0);
     test_eq("25a", "all-ones", release(~0ul), 0);
-    test_refused("25a", "no longer ours to map", hc_update_va(HC_ADDR(mm_va(pfn)), mfn << 12 | PTE_RO, 0));
+    test_refused("25a", "no longer ours to map",
+                 hc_update_va(HC_ADDR(mm_va(pfn)), mfn << 12 | PTE_RO, 0));
     test_eq("25a", "taken back", take(pfn), 1);
     test_eq("25a", "as before", reservation(), before);
     mm_home(pfn, PTE_RW);
@@ -75,7 +76,8 @@ static void populate_limits(void)
         r.extent_order = orders[i];
         list[0] = mm_free_frames(); /* a number that is not used: nothing to lose */
         test_true("25b", "a huge order", hc_memory(XENMEM_populate_physmap, &r) <= 0);
-        test_true("25b", "a huge order given back", hc_memory(XENMEM_decrease_reservation, &r) <= 0);
+        test_true("25b", "a huge order given back",
+                  hc_memory(XENMEM_decrease_reservation, &r) <= 0);
     }
     r.extent_order = 0;
     static const unsigned long counts[] = {1ul << 63, ~0ul, 1ul << 58, 1ul << 52};
@@ -83,7 +85,8 @@ static void populate_limits(void)
         r.nr_extents = counts[i];
         set_xen_guest_handle(r.extent_start, (xen_pfn_t *)0xffff830000000000);
         test_true("25b", "a huge count", hc_memory(XENMEM_populate_physmap, &r) <= 0);
-        test_true("25b", "a huge count given back", hc_memory(XENMEM_decrease_reservation, &r) <= 0);
+        test_true("25b", "a huge count given back",
+                  hc_memory(XENMEM_decrease_reservation, &r) <= 0);
     }
     set_xen_guest_handle(r.extent_start, list);
     r.nr_extents = 1;

@@ -3,7 +3,7 @@
  * Invariant 22: loaded roots are held.
  *
  * run: smp=2 deadline=60
- * case 1: "root|user|iret|cr3|table"
+ * case 1: "iret to user mode without a user page table"
  */
 #include <bare/test.h>
 
@@ -29,7 +29,8 @@ static void not_a_root(void)
     test_refused("22a", "data", load(data));
     test_refused("22a", "invalid content", load(bad));
     test_refused("22a", "invalid content as user root", load_user(bad));
-    test_refused("22a", "the hypervisor's", hc_mmuext_mfn(MMUEXT_NEW_BASEPTR, test_hypervisor_frame()));
+    test_refused("22a", "the hypervisor's",
+                 hc_mmuext_mfn(MMUEXT_NEW_BASEPTR, test_hypervisor_frame()));
     test_refused("22a", "frame 0", hc_mmuext_mfn(MMUEXT_NEW_BASEPTR, 0));
     for (int level = 1; level < 4; level++) {
         uint64_t t = mm_table();
@@ -40,7 +41,7 @@ static void not_a_root(void)
         test_eq("22a", "unpin", test_unpin(t), 0);
         mm_table_free(t);
     }
-    test_eq("22a", "memory still there", (int64_t)*(uint64_t *)mm_va(data), 0);
+    test_eq("22a", "memory still there", (int64_t) * (uint64_t *)mm_va(data), 0);
     mm_free(data);
     mm_table_free(bad);
 }
@@ -152,8 +153,12 @@ static void root_of_another(void)
 /* User mode with no user root: the end. */
 static void user_mode_without_root(void)
 {
-    struct trap_frame start = {.rip = USER_CODE, .cs = FLAT_USER_CS64, .ss = FLAT_USER_SS64,
-                               .rsp = USER_STACK, .rflags = 0x200}, out;
+    struct trap_frame start = {.rip = USER_CODE,
+                               .cs = FLAT_USER_CS64,
+                               .ss = FLAT_USER_SS64,
+                               .rsp = USER_STACK,
+                               .rflags = 0x200},
+                      out;
 
     hc_mmuext_mfn(MMUEXT_NEW_USER_BASEPTR, 0);
     user_enter(&start, 0, &out, NULL);

@@ -41,30 +41,24 @@ ASM(gs_mov, "mov %%rsi, %%gs:(%%rdi)")
 ASM(bts, "lock btsq $9, (%%rdi)")
 ASM(sse, "movq %%rsi, %%xmm0; movq %%xmm0, (%%rdi)")
 ASM(sse16, "movq %%rsi, %%xmm0; movups %%xmm0, (%%rdi)")
-ASM(cmpxchg16, "xor %%edx, %%edx; xor %%eax, %%eax; xor %%ecx, %%ecx; mov %%rsi, %%rbx;"
-               "lock cmpxchg16b (%%rdi)", , "rbx")
+ASM(cmpxchg16,
+    "xor %%edx, %%edx; xor %%eax, %%eax; xor %%ecx, %%ecx; mov %%rsi, %%rbx;"
+    "lock cmpxchg16b (%%rdi)",
+    , "rbx")
 
 static const struct form {
     const char *name;
     void (*fn)(void *);
     bool plain; /* what a stock kernel does: must work */
 } forms[] = {
-    {"mov 64", mov8, true},
-    {"mov 32", mov4, false},
-    {"mov 8", mov1, false},
-    {"movnti", movnti, false},
-    {"xchg", xchg8, true},
-    {"lock cmpxchg", cmpxchg8, true},
-    {"lock or", lock_or, true},
-    {"add", add8, false},
-    {"stos", stos, false},
-    {"movs", lods_movs, false},
-    {"rep stos", rep_stos, false},
-    {"mov through gs", gs_mov, false},
-    {"lock bts", bts, true},
-    {"movq from xmm", sse, false},
-    {"movups", sse16, false},
-    {"lock cmpxchg16b", cmpxchg16, false},
+    {"mov 64", mov8, true},        {"mov 32", mov4, false},
+    {"mov 8", mov1, false},        {"movnti", movnti, false},
+    {"xchg", xchg8, true},         {"lock cmpxchg", cmpxchg8, true},
+    {"lock or", lock_or, true},    {"add", add8, false},
+    {"stos", stos, false},         {"movs", lods_movs, false},
+    {"rep stos", rep_stos, false}, {"mov through gs", gs_mov, false},
+    {"lock bts", bts, true},       {"movq from xmm", sse, false},
+    {"movups", sse16, false},      {"lock cmpxchg16b", cmpxchg16, false},
 };
 
 static uint64_t *slots(void)
@@ -191,8 +185,8 @@ static void upper_levels(void)
         pfn = mm_pfn(entry_at / MM_PAGE);
         slot = HC_ADDR(mm_va(pfn)) + entry_at % MM_PAGE;
         test_eq("29d", "the same value", store(mov8, slot, value), TRAP_PF);
-        test_eq("29d", "zero in an empty slot",
-                store(mov8, HC_ADDR(mm_va(pfn)) + 8 * 17, 0), TRAP_PF);
+        test_eq("29d", "zero in an empty slot", store(mov8, HC_ADDR(mm_va(pfn)) + 8 * 17, 0),
+                TRAP_PF);
     }
 }
 
@@ -203,8 +197,7 @@ static void plain_read_only(void)
 
     mm_home(pfn, PTE_RO);
     for (unsigned int i = 0; i < sizeof(forms) / sizeof(forms[0]); i++)
-        test_eq("29e", forms[i].name, store(forms[i].fn, HC_ADDR(mm_va(pfn)) + 16, legal),
-                TRAP_PF);
+        test_eq("29e", forms[i].name, store(forms[i].fn, HC_ADDR(mm_va(pfn)) + 16, legal), TRAP_PF);
     test_true("29e", "untouched", string_all(mm_va(pfn), 0, MM_PAGE));
     mm_home(pfn, PTE_RW);
     mm_free(pfn);

@@ -8,7 +8,7 @@
 
 typedef void event_handler(unsigned int port);
 
-void event_init(void);   /* nothing masked at the vCPU, all ports masked */
+void event_init(void); /* nothing masked at the vCPU, all ports masked */
 void event_dispatch(void);
 void event_set_handler(unsigned int port, event_handler *h); /* and unmask the port */
 void event_mask(unsigned int port, bool masked);

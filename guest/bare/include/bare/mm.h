@@ -16,26 +16,26 @@
 #include <bare/hypercall.h>
 #include <stdbool.h>
 
-#define MM_PAGE 4096ul
-#define MM_DIRECT 0xffff880000000000ul
+#define MM_PAGE       4096ul
+#define MM_DIRECT     0xffff880000000000ul
 #define MM_DIRECT_MAX 65536ul
-#define MM_NONE (~0ul)
+#define MM_NONE       (~0ul)
 
 /* Page-table entry bits as the processor defines them. */
-#define PTE_P (1ul << 0)
-#define PTE_W (1ul << 1)
-#define PTE_U (1ul << 2)
-#define PTE_PWT (1ul << 3)
-#define PTE_PCD (1ul << 4)
-#define PTE_A (1ul << 5)
-#define PTE_D (1ul << 6)
-#define PTE_PSE (1ul << 7) /* PAT in a level 1 entry */
-#define PTE_G (1ul << 8)
+#define PTE_P    (1ul << 0)
+#define PTE_W    (1ul << 1)
+#define PTE_U    (1ul << 2)
+#define PTE_PWT  (1ul << 3)
+#define PTE_PCD  (1ul << 4)
+#define PTE_A    (1ul << 5)
+#define PTE_D    (1ul << 6)
+#define PTE_PSE  (1ul << 7) /* PAT in a level 1 entry */
+#define PTE_G    (1ul << 8)
 #define PTE_SOFT (1ul << 9)
-#define PTE_NX (1ul << 63)
+#define PTE_NX   (1ul << 63)
 #define PTE_ADDR 0x000ffffffffff000ul
-#define PTE_RO (PTE_P | PTE_U | PTE_A)
-#define PTE_RW (PTE_RO | PTE_W | PTE_D)
+#define PTE_RO   (PTE_P | PTE_U | PTE_A)
+#define PTE_RW   (PTE_RO | PTE_W | PTE_D)
 
 void mm_init(void);
 

@@ -41,8 +41,8 @@ bool test_refused_ours(const char *id, const char *text, int64_t got);
 /* One of two answers. */
 bool test_either(const char *id, const char *text, int64_t got, int64_t a, int64_t b);
 
-bool test_peer(void);          /* running on the peer, not on ours */
-unsigned int test_case(void);  /* case=N, 0 without */
+bool test_peer(void);         /* running on the peer, not on ours */
+unsigned int test_case(void); /* case=N, 0 without */
 /* A case that must have ended the domain came back: a failure. */
 _Noreturn void test_survived(const char *id);
 void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -7,26 +7,26 @@
 #include <stdint.h>
 
 /* Numbers above the processor's 256 for what comes by callback. */
-#define TRAP_EVENT 256
-#define TRAP_FAILSAFE 257
-#define TRAP_SYSCALL 258
+#define TRAP_EVENT     256
+#define TRAP_FAILSAFE  257
+#define TRAP_SYSCALL   258
 #define TRAP_SYSCALL32 259
-#define TRAP_SYSENTER 260
+#define TRAP_SYSENTER  260
 
-#define TRAP_DE 0
-#define TRAP_DB 1
+#define TRAP_DE  0
+#define TRAP_DB  1
 #define TRAP_NMI 2
-#define TRAP_BP 3
-#define TRAP_UD 6
-#define TRAP_NM 7
-#define TRAP_TS 10
-#define TRAP_NP 11
-#define TRAP_SS 12
-#define TRAP_GP 13
-#define TRAP_PF 14
-#define TRAP_MF 16
-#define TRAP_AC 17
-#define TRAP_XM 19
+#define TRAP_BP  3
+#define TRAP_UD  6
+#define TRAP_NM  7
+#define TRAP_TS  10
+#define TRAP_NP  11
+#define TRAP_SS  12
+#define TRAP_GP  13
+#define TRAP_PF  14
+#define TRAP_MF  16
+#define TRAP_AC  17
+#define TRAP_XM  19
 
 /* As entry.S lays it out; the tail is the bounce frame the hypervisor pushed. */
 struct trap_frame {

@@ -6,8 +6,8 @@
 #include <bare/trap.h>
 #include <stddef.h>
 
-#define USER_CODE 0x400000ul
-#define USER_DATA 0x600000ul  /* one page, also the stack */
+#define USER_CODE  0x400000ul
+#define USER_DATA  0x600000ul /* one page, also the stack */
 #define USER_STACK 0x601000ul
 
 struct user {
@@ -28,5 +28,8 @@ void user_run(struct user *u, const struct trap_frame *start, struct trap_frame 
 /* Enter with all of *start as given (rip, cs, ss, rsp, rflags too); flags: VGCF_*. */
 void user_enter(const struct trap_frame *start, uint64_t flags, struct trap_frame *out,
                 uint64_t *fault_address);
+
+/* The iret call with the stack pointer at frame, whatever that is. Returns only if refused. */
+long user_iret(const void *frame);
 
 #endif

@@ -7,7 +7,7 @@
 #include <bare/trap.h>
 
 #define VCPU_STACK 16384ul
-#define VCPU_MAX 8
+#define VCPU_MAX   8
 
 struct vcpu {
     uint64_t guard_sp; /* stack to resume at on an expected fault; 0: none */
@@ -31,8 +31,8 @@ static inline struct vcpu *vcpu_self(void)
 
 /* Boot vCPU id (its first use makes its stack) and run fn(arg) on it. */
 void vcpu_run(unsigned int id, void (*fn)(void *), void *arg);
-void vcpu_join(unsigned int id);  /* until fn returned */
-unsigned int vcpu_count(void);    /* vCPUs the domain has, counted by asking */
+void vcpu_join(unsigned int id); /* until fn returned */
+unsigned int vcpu_count(void);   /* vCPUs the domain has, counted by asking */
 /* Fill a context that enters at fn with a stack whose top is given. */
 void vcpu_context(struct vcpu_guest_context *c, void (*fn)(void), uint64_t stack_top);
 void vcpu_yield(void);
