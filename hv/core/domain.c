@@ -133,8 +133,21 @@ static __noreturn void end_of_domain0(unsigned reason)
     }
 }
 
+static void show_crash(struct domain *d, const char *why)
+{
+    struct vcpu *v = current_vcpu();
+
+    log_error("domain %u crashed: %s", d->mm.id, why);
+    if (v && v->domain == d) {
+        log_error("vCPU %u, guest %s mode", v->mm.id, v->in_kernel ? "kernel" : "user");
+        crash_print_registers(vcpu_regs(v));
+    }
+}
+
 void domain_shutdown(struct domain *d, unsigned reason)
 {
+    if (reason == SHUTDOWN_crash && !exchange(&d->crashed, true))
+        show_crash(d, "its kernel says so");
     if (d == domain0)
         end_of_domain0(reason);
     d->shutdown_code = reason;
@@ -154,9 +167,6 @@ void domain_crash(struct domain *d, const char *fmt, ...)
     va_end(ap);
     if (exchange(&d->crashed, true))
         return;
-    log_error("domain %u crashed: %s", d->mm.id, why);
-    struct vcpu *v = current_vcpu();
-    if (v && v->domain == d)
-        crash_print_registers(vcpu_regs(v));
+    show_crash(d, why);
     domain_shutdown(d, SHUTDOWN_crash);
 }

@@ -164,6 +164,7 @@ static void load_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     v->kernel_sp = c->kernel_sp;
     v->kernel_ss = (uint16_t)(c->kernel_ss | 3);
     v->in_kernel = c->flags & VGCF_in_kernel;
+    v->iopl = (u->rflags & RFLAGS_IOPL) / (RFLAGS_IOPL / 3); /* virtual: what its flags would have said */
 }
 
 static void load_callbacks(struct vcpu *v, const struct vcpu_guest_context *c)

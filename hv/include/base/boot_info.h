@@ -9,7 +9,13 @@
 #define BOOT_MAX_MODULES 8
 #define BOOT_CMDLINE     2048
 
-enum boot_region_type { REGION_RAM = 1, REGION_RESERVED = 2, REGION_ACPI = 3, REGION_NVS = 4, REGION_BAD = 5 };
+enum boot_region_type {
+    REGION_RAM = 1,
+    REGION_RESERVED = 2,
+    REGION_ACPI = 3,
+    REGION_NVS = 4,
+    REGION_BAD = 5
+};
 struct boot_region {
     uint64_t start, size;
     uint32_t type; /* as in E820 */
@@ -41,12 +47,12 @@ struct boot_options {
     char dom0_mem[64];
     unsigned dom0_max_vcpus; /* 0: one a CPU */
     bool noreboot;
-    bool nmi_fatal;          /* nmi=fatal */
-    unsigned loglvl;         /* enum log_level */
+    bool nmi_fatal;  /* nmi=fatal */
+    unsigned loglvl; /* enum log_level */
     char com1[64];
     bool x2apic_off;
-    uint64_t mem_limit;      /* mem=, 0: all */
-    unsigned max_cpus;       /* maxcpus=, 0: all */
+    uint64_t mem_limit; /* mem=, 0: all */
+    unsigned max_cpus;  /* maxcpus=, 0: all */
 };
 extern struct boot_options boot_options;
 

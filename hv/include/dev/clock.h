@@ -5,7 +5,8 @@
 
 #include "base/types.h"
 
-/* Busy-wait at least this long; before clock_init by port accesses, which take about a microsecond. */
+/* Busy-wait at least this long; before clock_init by port accesses, which take about a microsecond.
+ */
 void clock_delay_us(unsigned us);
 
 /* Seconds since 1970 (UTC) of the CMOS clock; 0 when it gives no sound date. */
@@ -15,7 +16,7 @@ uint64_t cmos_read_seconds(void);
 struct reference_clock {
     const char *name;
     uint64_t hz;
-    uint64_t mask;        /* counts wrap to 0 after this */
+    uint64_t mask; /* counts wrap to 0 after this */
     uint64_t (*read)(void);
 };
 /* Each fills *c and starts its counter, or returns false. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The hypervisor's own drivers: console, ACPI, interrupt controllers, clocks, PCI configuration, power. */
+/* The hypervisor's own drivers: console, ACPI, interrupt controllers, clocks, PCI configuration,
+ * power. */
 #ifndef DEV_DEV_H
 #define DEV_DEV_H
 
@@ -8,7 +9,7 @@
 /* --- uart.c, console.c --- */
 void uart_init(const char *com1_option);
 void console_init(void);
-void console_write(const char *s, size_t n);   /* to the line and to the ring */
+void console_write(const char *s, size_t n);    /* to the line and to the ring */
 size_t console_read_input(char *buf, size_t n); /* what was typed, for domain 0 (CONSOLEIO_read) */
 /* Copy from the 256 KiB ring of what was written; *index as in sysctl readconsole. */
 size_t console_ring_read(char *buf, size_t n, uint32_t *index, bool clear);
@@ -62,7 +63,7 @@ void lapic_eoi(void);
 uint32_t lapic_id(void);
 void lapic_start_cpu(uint32_t apic_id, uint32_t entry_page);
 void ioapic_init(void);
-uint32_t ioapic_read(unsigned apic, uint8_t reg);  /* for PHYSDEVOP_apic_read */
+uint32_t ioapic_read(unsigned apic, uint8_t reg); /* for PHYSDEVOP_apic_read */
 unsigned ioapic_count(void);
 bool ioapic_owns_frame(uint64_t mfn);
 void clock_init(void); /* calibrates tsc_hz against HPET, PM timer or PIT */
@@ -70,7 +71,8 @@ void clock_init(void); /* calibrates tsc_hz against HPET, PM timer or PIT */
 /* --- pci.c --- */
 uint32_t pci_read(uint32_t sbdf, unsigned reg, unsigned bytes);
 void pci_write(uint32_t sbdf, unsigned reg, unsigned bytes, uint32_t value);
-/* May domain 0 write there? False for the capabilities that the hypervisor owns (MSI, MSI-X control). */
+/* May domain 0 write there? False for the capabilities that the hypervisor owns (MSI, MSI-X
+ * control). */
 bool pci_guest_may_write(uint32_t sbdf, unsigned reg, unsigned bytes);
 
 /* --- power.c --- */

@@ -26,7 +26,8 @@
 /* Offset of a capability in configuration space, or 0. */
 unsigned pci_find_capability(uint32_t sbdf, uint8_t id);
 
-/* Point a page that map_device returned elsewhere (hv/x86/paging.c); each CPU drops its translation itself. */
+/* Point a page that map_device returned elsewhere (hv/x86/paging.c); each CPU drops its translation
+ * itself. */
 void remap_device_page(volatile void *page, uint64_t address);
 
 #endif

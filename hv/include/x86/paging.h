@@ -8,19 +8,19 @@
 #include "x86/memory_map.h"
 
 /* Ready-made flags of level-1 entries; everything of the hypervisor is global but the windows. */
-#define MAP_RW  (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_G | PTE_NX)
-#define MAP_RO  (PTE_P | PTE_A | PTE_D | PTE_G | PTE_NX)
-#define MAP_RX  (PTE_P | PTE_A | PTE_G)
-#define MAP_UC  (MAP_RW | PTE_PCD) /* PAT entry 2: uncached (UC-) */
+#define MAP_RW (PTE_P | PTE_RW | PTE_A | PTE_D | PTE_G | PTE_NX)
+#define MAP_RO (PTE_P | PTE_A | PTE_D | PTE_G | PTE_NX)
+#define MAP_RX (PTE_P | PTE_A | PTE_G)
+#define MAP_UC (MAP_RW | PTE_PCD) /* PAT entry 2: uncached (UC-) */
 
 /* The hypervisor's root, for idle vCPUs and booting: slots 256..271 filled, all others empty. */
 extern pte_t hv_root[PTE_ENTRIES];
 uint64_t hv_root_maddr(void);
 
 /*
- * Map one 4 KiB page in the hypervisor's slots, or clear its entry (flags 0). Tables are made on the way.
- * The caller flushes where an entry was present before. Returns 0 or -ENOMEM. No lock: boot, or
- * addresses that only the caller uses (stack slots, windows).
+ * Map one 4 KiB page in the hypervisor's slots, or clear its entry (flags 0). Tables are made on
+ * the way. The caller flushes where an entry was present before. Returns 0 or -ENOMEM. No lock:
+ * boot, or addresses that only the caller uses (stack slots, windows).
  */
 int paging_map_page(uint64_t va, uint64_t pa, uint64_t flags);
 /* The level-1 entry of an address whose tables exist; NULL when they do not. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* RAM that nobody uses yet, while there is no allocator: a sorted list of ranges (machine addresses). */
+/* RAM that nobody uses yet, while there is no allocator: a sorted list of ranges (machine
+ * addresses). */
 #ifndef X86_RAM_H
 #define X86_RAM_H
 
@@ -9,8 +10,8 @@
 
 void ram_add(uint64_t start, uint64_t end);     /* in ascending order, page aligned */
 void ram_reserve(uint64_t start, uint64_t end); /* cut out; rounded outward to pages */
-/* Take `size` bytes aligned to `align` (powers of two pages) ending at or below limit, as high as possible; panics
- * when there are none. Not cleared. */
+/* Take `size` bytes aligned to `align` (powers of two pages) ending at or below limit, as high as
+ * possible; panics when there are none. Not cleared. */
 uint64_t ram_take(uint64_t size, uint64_t align, uint64_t limit);
 /* Give everything left to the frame allocator; the list is empty afterwards. */
 void ram_release(void);
