@@ -56,7 +56,7 @@ $(ROOTS)/.made: Makefile
 $(OFFSETS): hv/x86/asm_offsets.c $(ROOTS)/.made $(GENERATED)
 	@mkdir -p $(@D)
 	$(call Q,GEN,$@)$(CC) $(filter-out -Wmissing-prototypes,$(CFLAGS)) -I$(ROOT_hv/x86) -MMD -MP -MT $@ -MF $@.d -S -o $@.s $<
-	@sed -n 's/^@@ \([A-Za-z0-9_]*\) \$$\?\(.*\)/#define \1 \2/p' $@.s >$@
+	@sed -n 's/.*"@@ \([A-Za-z0-9_]*\) \$$\?\([-0-9]*\)".*/#define \1 \2/p' $@.s >$@
 
 $(BUILD)/generated/version.h: Makefile
 	@mkdir -p $(@D)

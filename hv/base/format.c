@@ -22,8 +22,8 @@ static void put(struct sink *s, char c)
     s->length++;
 }
 
-static void put_padded(struct sink *s, const struct spec *spec, const char *prefix, const char *text,
-                       size_t n)
+static void put_padded(struct sink *s, const struct spec *spec, const char *prefix,
+                       const char *text, size_t n)
 {
     size_t used = strlen(prefix) + n;
     size_t fill = spec->width > used ? spec->width - used : 0;

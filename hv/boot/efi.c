@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The one thing taken from UEFI's system table: where ACPI begins (UEFI specification 2.9, 4.3 and 4.6). */
+/* The one thing taken from UEFI's system table: where ACPI begins (UEFI specification 2.9, 4.3
+ * and 4.6). */
 #include "multiboot.h"
 #include "base/string.h"
 

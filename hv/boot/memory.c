@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loader's memory map made sound. Firmware maps overlap, are unsorted and cut pages in pieces; here every
- * address gets one type: the most restrictive that claims it.
+ * The loader's memory map made sound. Firmware maps overlap, are unsorted and cut pages in pieces;
+ * here every address gets one type: the most restrictive that claims it.
  */
 #include "memory.h"
 #include "base/check.h"
@@ -102,8 +102,8 @@ void memory_init(void)
 {
     sanitise(&boot_info);
     uint64_t amount = boot_options.mem_limit ? boot_options.mem_limit : UINT64_MAX;
-    uint64_t cut =
-        apply_limits(&boot_info, (uint64_t)MAX_RAM_FRAME << PAGE_SHIFT, ROUND_DOWN(amount, PAGE_SIZE));
+    uint64_t cut = apply_limits(&boot_info, (uint64_t)MAX_RAM_FRAME << PAGE_SHIFT,
+                                ROUND_DOWN(amount, PAGE_SIZE));
     uint64_t total = 0;
     for (unsigned i = 0; i < boot_info.region_count; i++) {
         const struct boot_region *r = &boot_info.regions[i];

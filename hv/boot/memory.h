@@ -5,8 +5,8 @@
 
 #include "base/boot_info.h"
 
-/* Bring boot_info.regions into order: sorted, whole frames of RAM, nothing twice, the limits applied; and note
- * what of it is taken (image, modules). Panics when there is no usable RAM. */
+/* Bring boot_info.regions into order: sorted, whole frames of RAM, nothing twice, the limits
+ * applied; and note what of it is taken (image, modules). Panics when there is no usable RAM. */
 void memory_init(void);
 
 /* Hand all RAM that is not taken to the frame allocator. */

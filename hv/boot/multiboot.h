@@ -12,9 +12,9 @@
 typedef const void *boot_reader(uint64_t address, size_t n);
 
 /*
- * Fill *out from the information at `address`. Whatever the bytes there are, nothing outside `read` is
- * touched and *out is well formed (strings ended, counts in range). 0, or -EINVAL when it cannot be read at
- * all.
+ * Fill *out from the information at `address`. Whatever the bytes there are, nothing outside `read`
+ * is touched and *out is well formed (strings ended, counts in range). 0, or -EINVAL when it cannot
+ * be read at all.
  */
 int multiboot1_parse(uint32_t address, boot_reader *read, struct boot_info *out);
 int multiboot2_parse(uint32_t address, boot_reader *read, struct boot_info *out);
@@ -26,7 +26,8 @@ struct boot_module *boot_add_module(struct boot_info *out, uint64_t start, uint6
 /* A string of at most BOOT_CMDLINE - 1 bytes at a machine address; "" when unreadable. */
 void boot_copy_string(char *to, size_t size, uint64_t address, boot_reader *read);
 
-/* ACPI's root pointer from UEFI's configuration table (efi.c); 0 when it is not there or not readable. */
+/* ACPI's root pointer from UEFI's configuration table (efi.c); 0 when it is not there or not
+ * readable. */
 uint64_t efi_find_rsdp(uint64_t system_table, boot_reader *read);
 
 #endif

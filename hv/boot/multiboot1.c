@@ -32,8 +32,7 @@ static void read_modules(const struct mb1_info *info, boot_reader *read, struct 
 {
     unsigned count = min(info->mods_count, (uint32_t)BOOT_MAX_MODULES);
     for (unsigned i = 0; i < count; i++) {
-        const struct mb1_module *m =
-            read(info->mods_addr + i * (uint64_t)sizeof(*m), sizeof(*m));
+        const struct mb1_module *m = read(info->mods_addr + i * (uint64_t)sizeof(*m), sizeof(*m));
         struct boot_module *added = m ? boot_add_module(out, m->start, m->end) : NULL;
         if (added && m->string)
             boot_copy_string(added->cmdline, sizeof(added->cmdline), m->string, read);

@@ -102,8 +102,8 @@ static void take_framebuffer(const struct mb2_tag *tag, struct boot_info *out)
 }
 
 /*
- * The tag holds a copy of the root pointer and does not tell where the original is, which domain 0 needs. The
- * copy stands in until (under UEFI) the original is found in the firmware's own table.
+ * The tag holds a copy of the root pointer and does not tell where the original is, which domain 0
+ * needs. The copy stands in until (under UEFI) the original is found in the firmware's own table.
  */
 static void take_acpi(const struct mb2_tag *tag, uint64_t address, struct boot_info *out)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ACPI's root: from the loader's hint or the BIOS area to the tables that we read. */
 #include "acpi.h"
+#include "base/boot_info.h"
 #include "base/log.h"
 #include "base/string.h"
 #include "dev/dev.h"
@@ -99,7 +100,11 @@ static void take_root(uint64_t address, size_t width)
 
 void acpi_init(uint64_t rsdp_hint)
 {
-    acpi_rsdp = rsdp_hint ? rsdp_hint : search_bios();
+    /* A BIOS loader's hint may be a copy of its own; the original is better, since domain 0 looks
+     * there. */
+    acpi_rsdp = boot_info.efi ? 0 : search_bios();
+    if (!acpi_rsdp)
+        acpi_rsdp = rsdp_hint;
     if (!acpi_rsdp)
         panic("ACPI: no root pointer");
     const struct rsdp *r = map_firmware(acpi_rsdp, sizeof(*r));

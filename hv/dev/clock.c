@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How fast the TSC and the local APIC's timer run: told by CPUID where it does, else measured once against the best
- * reference there is.
+ * How fast the TSC and the local APIC's timer run: told by CPUID where it does, else measured once
+ * against the best reference there is.
  */
 #include "dev/clock.h"
 #include "base/log.h"
@@ -69,8 +69,8 @@ static uint64_t told_tsc_hz(void)
 
 void clock_init(void)
 {
-    static bool (*const references[])(struct reference_clock *) = {hpet_reference,
-                                                                   pmtimer_reference, pit_reference};
+    static bool (*const references[])(struct reference_clock *) = {
+        hpet_reference, pmtimer_reference, pit_reference};
     struct reference_clock c = {.name = "none"};
     uint64_t tsc = 0, lapic = 0;
     bool done = false;

@@ -57,7 +57,8 @@ static uint64_t days_since_1970(const struct date *d)
 {
     static const uint16_t before_month[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
     unsigned y = d->year;
-    uint64_t leap_days = (y - 1) / 4 - (y - 1) / 100 + (y - 1) / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
+    uint64_t leap_days =
+        (y - 1) / 4 - (y - 1) / 100 + (y - 1) / 400 - (1969 / 4 - 1969 / 100 + 1969 / 400);
     bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
     return (uint64_t)(y - 1970) * 365 + leap_days + before_month[d->month - 1] +
            (leap && d->month > 2) + d->day - 1;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The console: one serial line out, a ring that keeps what was written, and a queue of what was typed. */
+/* The console: one serial line out, a ring that keeps what was written, and a queue of what was
+ * typed. */
 #include "dev/console.h"
 #include "base/log.h"
 #include "base/spinlock.h"

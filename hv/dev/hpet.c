@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The HPET's main counter (Intel IA-PC HPET specification 1.0a). Domain 0 may use its comparators. */
+/* The HPET's main counter (Intel IA-PC HPET specification 1.0a). Domain 0 may use its comparators.
+ */
 #include "dev/clock.h"
 #include "dev/dev.h"
 
-#define HPET_PERIOD  (4 / 4)    /* femtoseconds a count */
+#define HPET_PERIOD  (4 / 4) /* femtoseconds a count */
 #define HPET_CONFIG  (0x10 / 4)
 #define HPET_COUNTER (0xf0 / 4)
 #define HPET_ENABLE  1u

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Physical interrupts. A source (an I/O APIC pin or an MSI) has one vector, the same on all CPUs, and one owner: a
- * function of the hypervisor, or a guest's pirq.
+ * Physical interrupts. A source (an I/O APIC pin or an MSI) has one vector, the same on all CPUs,
+ * and one owner: a function of the hypervisor, or a guest's pirq.
  *
- * A level interrupt is masked when it is taken and unmasked when the guest says that it has served the
- * device (irq_guest_eoi), so a guest that never does holds nobody up. An edge or message is acknowledged
- * at once.
+ * A level interrupt is masked when it is taken and unmasked when the guest says that it has served
+ * the device (irq_guest_eoi), so a guest that never does holds nobody up. An edge or message is
+ * acknowledged at once.
  *
  * Lock order: `lock` alone; event delivery (event_send_pirq) is called without it.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The local APIC in either form (Intel SDM volume 3A, chapter 10), its timer and inter-processor interrupts. */
+/* The local APIC in either form (Intel SDM volume 3A, chapter 10), its timer and inter-processor
+ * interrupts. */
 #include "dev/lapic.h"
 #include "base/bits.h"
 #include "base/boot_info.h"

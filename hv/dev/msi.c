@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Message-signalled interrupts of domain 0's devices. The hypervisor alone writes addresses, data and MSI-X
- * table entries; domain 0 keeps the enable bits of the control words.
+ * Message-signalled interrupts of domain 0's devices. The hypervisor alone writes addresses, data
+ * and MSI-X table entries; domain 0 keeps the enable bits of the control words.
  */
 #include "base/bits.h"
 #include "dev/dev.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PCI configuration space: ports 0xcf8 and 0xcfc for the first 256 bytes of segment 0, the memory window of
- * the MCFG table for the rest. Domain 0 comes through here too, so the message registers stay ours.
+ * PCI configuration space: ports 0xcf8 and 0xcfc for the first 256 bytes of segment 0, the memory
+ * window of the MCFG table for the rest. Domain 0 comes through here too, so the message registers
+ * stay ours.
  */
 #include "base/bits.h"
 #include "base/spinlock.h"
@@ -14,8 +15,8 @@
 
 static spinlock_t lock = SPINLOCK_INIT; /* the address port */
 
-/* One page of the window at a time is mapped, the last one used; another CPU may have moved it since we looked, so
- * what this one remembers of it is dropped each time. */
+/* One page of the window at a time is mapped, the last one used; another CPU may have moved it
+ * since we looked, so what this one remembers of it is dropped each time. */
 static volatile uint8_t *window_page(uint32_t sbdf)
 {
     static uint32_t mapped_sbdf;
@@ -62,9 +63,7 @@ static uint32_t read_locked(uint32_t sbdf, unsigned reg, unsigned bytes)
     if (!p)
         return ~0u;
     p += reg;
-    return bytes == 1   ? *p
-           : bytes == 2 ? *(volatile uint16_t *)p
-                        : *(volatile uint32_t *)p;
+    return bytes == 1 ? *p : bytes == 2 ? *(volatile uint16_t *)p : *(volatile uint32_t *)p;
 }
 
 static void write_locked(uint32_t sbdf, unsigned reg, unsigned bytes, uint32_t value)

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* A 16550 serial port (National Semiconductor PC16550D data sheet). Output is polled, input by interrupt. */
+/* A 16550 serial port (National Semiconductor PC16550D data sheet). Output is polled, input by
+ * interrupt. */
 #include "base/bits.h"
 #include "base/string.h"
 #include "dev/console.h"
 #include "dev/dev.h"
 #include "x86/insn.h"
 
-enum uart_register { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
+enum uart_register {
+    UART_DATA = 0,
+    UART_IER = 1,
+    UART_FCR = 2,
+    UART_LCR = 3,
+    UART_MCR = 4,
+    UART_LSR = 5
+};
 
 #define LSR_DATA_READY  BIT(0)
 #define LSR_TX_EMPTY    BIT(5)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One CPU: what it can do, and the state it is brought into before any guest runs on it. Facts: Intel SDM volume
- * 3A chapters 2 to 6 and 13, AMD APM volume 2 chapters 3, 4 and 8.
+ * One CPU: what it can do, and the state it is brought into before any guest runs on it. Facts:
+ * Intel SDM volume 3A chapters 2 to 6 and 13, AMD APM volume 2 chapters 3, 4 and 8.
  */
 #include "x86/machine.h"
 #include "base/check.h"
@@ -23,8 +23,9 @@ mfn_t zero_page_mfn = {~0ull};
 /* What the interface promises guests in the PAT: WB WT UC- UC WC WP. */
 #define PAT_VALUE 0x050100070406ull
 
-#define XCR0_X87    0x1
-#define XCR0_USABLE 0xe7ull /* x87, SSE, AVX, the three AVX-512 parts; not MPX, not protection keys */
+#define XCR0_X87 0x1
+#define XCR0_USABLE                                                                                \
+    0xe7ull /* x87, SSE, AVX, the three AVX-512 parts; not MPX, not protection keys */
 #define XCR0_AVX512 0xe0ull
 
 struct gate {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The end of the hypervisor: say why, show registers and the way here, stop the other CPUs, then reboot or
- * stay (option noreboot). Trusts nothing but its own stack and the console.
+ * The end of the hypervisor: say why, show registers and the way here, stop the other CPUs, then
+ * reboot or stay (option noreboot). Trusts nothing but its own stack and the console.
  */
 #include "x86/crash.h"
 #include "base/boot_info.h"
@@ -117,10 +117,17 @@ static __noreturn void end(void)
 static const char *exception_name(unsigned vector)
 {
     static const char *const names[32] = {
-        [EXC_DE] = "divide error",      [EXC_DB] = "debug exception", [EXC_UD] = "invalid opcode",
-        [EXC_DF] = "double fault",      [EXC_TS] = "invalid TSS",     [EXC_NP] = "segment not present",
-        [EXC_SS] = "stack fault",       [EXC_PF] = "page fault",      [EXC_MC] = "machine check",
-        [EXC_GP] = "general protection", [EXC_NMI] = "non-maskable interrupt",
+        [EXC_DE] = "divide error",
+        [EXC_DB] = "debug exception",
+        [EXC_UD] = "invalid opcode",
+        [EXC_DF] = "double fault",
+        [EXC_TS] = "invalid TSS",
+        [EXC_NP] = "segment not present",
+        [EXC_SS] = "stack fault",
+        [EXC_PF] = "page fault",
+        [EXC_MC] = "machine check",
+        [EXC_GP] = "general protection",
+        [EXC_NMI] = "non-maskable interrupt",
     };
     return vector < 32 && names[vector] ? names[vector] : "exception";
 }
@@ -176,6 +183,7 @@ __noreturn void check_failed_op(const char *file, int line, const char *what, ui
                                 uint64_t right)
 {
     char text[256];
-    format(text, sizeof(text), "%s:%d: CHECK failed: %s (%#lx, %#lx)", file, line, what, left, right);
+    format(text, sizeof(text), "%s:%d: CHECK failed: %s (%#lx, %#lx)", file, line, what, left,
+           right);
     report(text, (uintptr_t)__builtin_return_address(0));
 }

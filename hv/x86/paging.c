@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypervisor's own half of every address space (memory_map.h). Its level-3 tables are made once, at
- * boot; every root points to the same ones, so what is mapped later is seen everywhere at once.
+ * The hypervisor's own half of every address space (memory_map.h). Its level-3 tables are made
+ * once, at boot; every root points to the same ones, so what is mapped later is seen everywhere at
+ * once.
  */
 #include "x86/paging.h"
 #include "base/boot_info.h"
@@ -17,8 +18,8 @@
 #include <xen/errno.h>
 
 /* Borders of the image (hv/boot/image.lds). */
-extern const char image_start[], text_end[], init_start[], init_text_end[], init_end[], rodata_end[],
-    image_end[];
+extern const char image_start[], text_end[], init_start[], init_text_end[], init_end[],
+    rodata_end[], image_end[];
 
 pte_t hv_root[PTE_ENTRIES] __aligned(4096);
 uint64_t ram_top_frame;
@@ -61,7 +62,8 @@ static pte_t *new_table(uint64_t *pa)
     return memset(direct(*pa), 0, PAGE_SIZE);
 }
 
-/* The entry for va at `level`; tables are made on the way when `make`. NULL: not there, or no memory. */
+/* The entry for va at `level`; tables are made on the way when `make`. NULL: not there, or no
+ * memory. */
 static pte_t *entry_at(uint64_t va, unsigned level, bool make)
 {
     pte_t *table = hv_root;
@@ -181,8 +183,9 @@ static void map_large(uint64_t va, uint64_t pa, uint64_t flags)
 }
 
 /*
- * Back one table: large pages of its own where there is RAM, one shared read-only page `hole` elsewhere, so that
- * looking up any frame number below ram_top_frame is allowed. `fill` makes a fresh page.
+ * Back one table: large pages of its own where there is RAM, one shared read-only page `hole`
+ * elsewhere, so that looking up any frame number below ram_top_frame is allowed. `fill` makes a
+ * fresh page.
  */
 static void back_table(uint64_t va, uint64_t user_va, size_t entry_size,
                        void (*fill)(void *page, uint64_t first, uint64_t count))

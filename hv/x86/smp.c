@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Secondary CPUs, started one after another by INIT and STARTUP interrupts (Intel SDM volume 3A, 8.4), and the
- * way of every CPU into its idle loop.
+ * Secondary CPUs, started one after another by INIT and STARTUP interrupts (Intel SDM volume
+ * 3A, 8.4), and the way of every CPU into its idle loop.
  */
 #include "x86/machine.h"
 #include "base/boot_info.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks: each in a slot of its own whose lower half is never mapped, so that running over the end faults
- * instead of writing on a neighbour.
+ * Stacks: each in a slot of its own whose lower half is never mapped, so that running over the end
+ * faults instead of writing on a neighbour.
  */
 #include "x86/cpu.h"
 #include "base/string.h"
@@ -21,7 +21,8 @@ static uint64_t slot_address(unsigned slot)
     return STACKS_BASE + (uint64_t)slot * STACK_SLOT + (STACK_SLOT - STACK_SIZE);
 }
 
-/* A slot once used keeps its page tables and its frames: what differs is only whether it is taken. */
+/* A slot once used keeps its page tables and its frames: what differs is only whether it is taken.
+ */
 static struct stack_top *prepare(unsigned slot)
 {
     uint64_t va = slot_address(slot);
