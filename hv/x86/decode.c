@@ -250,7 +250,8 @@ static bool decode_legal(const struct cursor *c, const struct insn *out, bool tw
         return false;
     if (out->op == INSN_CMPXCHG8B && (c->rex & REX_W))
         return false; /* CMPXCHG16B */
-    return !(two && c->opsize && (out->op == INSN_CMPXCHG8B || out->op == INSN_MOV));
+    return !(two && c->opsize &&
+             (out->op == INSN_CMPXCHG8B || out->op == INSN_MOV || out->op >= INSN_HLT));
 }
 
 enum insn_result insn_decode(const uint8_t *bytes, unsigned n, struct insn *out)
