@@ -99,6 +99,7 @@ void boot_main(uint32_t magic, uint32_t info)
     cpu_detect();
     show_cpu();
     memory_init();
+    smap_patch(); /* while the text can be written */
     paging_init();
     acpi_init(boot_info.rsdp);
     uint64_t trampoline = ram_take(PAGE_SIZE, PAGE_SIZE, KiB(640));
