@@ -71,6 +71,7 @@ static struct {
     unsigned count, current;
     bool running;
     uint64_t random;
+    unsigned burst; /* chances to switch that will pass */
     unsigned waits; /* turns given away without any progress point between */
 } sched;
 
@@ -132,7 +133,7 @@ void fake_run(const struct fake_op *ops, unsigned count, uint64_t seed)
     sched.ops = ops;
     sched.count = count;
     sched.random = seed * 0x9e3779b97f4a7c15ull + 1;
-    sched.waits = 0;
+    sched.waits = sched.burst = 0;
     for (unsigned i = 0; i < count; i++) {
         sched.done[i] = false;
         if (!sched.stack[i])
@@ -149,13 +150,26 @@ void fake_run(const struct fake_op *ops, unsigned count, uint64_t seed)
     sched.running = false;
 }
 
+/* Switching at every chance would hardly ever let one operation stand still while another gets far:
+ * after a switch the next chances pass, none to a few hundred of them. */
+void fake_yield(void)
+{
+    sched.waits = 0;
+    if (!sched.running)
+        return;
+    if (sched.burst) {
+        sched.burst--;
+        return;
+    }
+    sched.burst = choose(1u << choose(11));
+    reschedule(false);
+}
+
 void env_preempt_point(void)
 {
     fake_preemptions++;
     fake_check_caches();
-    sched.waits = 0;
-    if (sched.running)
-        reschedule(false);
+    fake_yield();
 }
 
 static void give_turn(void)
@@ -388,18 +402,22 @@ unsigned fake_cached(void)
     return n;
 }
 
+/* A frame counts as in its role once it was looked at: what is cached then was missed by the flush.
+ */
 static const char *what_is_wrong(const struct cached *e)
 {
     const struct frame *f = frame_of(e->m);
     uint64_t role = f->role;
-    bool in_use = role_count(role) && role_of(role) != ROLE_WRITABLE;
+    bool validated = role & ROLE_VALIDATED;
 
     if (f->owner != e->owner && f->owner != OWNER_FREE)
         return "a frame of another owner is reachable";
     if (e->level == 0)
-        return e->writable && in_use ? "a table or descriptor page is writable" : NULL;
-    if (role_count(role) && role_of(role) != (enum frame_role)(ROLE_L1 + e->level - 1))
-        return "what is no such table any more is walked";
+        return e->writable && validated ? "a table or descriptor page is writable" : NULL;
+    if (validated && role_of(role) != (enum frame_role)(ROLE_L1 + e->level - 1))
+        return "a table is walked as one of another level";
+    if (role_of(role) == ROLE_WRITABLE && role_count(role) && !(role & ROLE_BUSY))
+        return "plain data is walked as a table";
     return NULL;
 }
 

@@ -75,6 +75,9 @@ struct fake_op {
     void *arg;
 };
 void fake_run(const struct fake_op *ops, unsigned count, uint64_t seed);
+/* A place where another operation may go on (yield_atomics.h puts one before every atomic access).
+ */
+void fake_yield(void);
 /* Where the switches are decided by bytes (a fuzzer's) instead of a seed. */
 extern const uint8_t *fake_choices;
 extern size_t fake_choices_left;

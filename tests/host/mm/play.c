@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+#include "play.h"
+
+#define POOL  12
+#define HOLDS 4
+#define AREA  4096 /* of the guest buffer, for each operation of a round */
+
+struct op {
+    unsigned domain, vcpu;
+    uint8_t kind, a, b, c, d;
+    uint8_t *area;
+};
+
+static mfn_t pool[FAKE_DOMAINS][POOL];
+static mfn_t holds[HOLDS];
+
+static void count_holds(void)
+{
+    for (unsigned i = 0; i < HOLDS; i++) {
+        if (holds[i].n)
+            mm_audit_count(holds[i], true);
+    }
+}
+
+/* ---- choosing ---- */
+
+static mfn_t frame_by(const struct op *o, uint8_t n)
+{
+    if (n < 200)
+        return pool[o->domain][n % POOL];
+    if (n < 240)
+        return pool[(o->domain + 1) % FAKE_DOMAINS][n % POOL];
+    return mfn(n < 248 ? FAKE_FRAMES - FAKE_IO + n % 4 : n); /* I/O; frames of the allocator */
+}
+
+/* Mostly one that was set up as a table. */
+static mfn_t table_by(const struct op *o, uint8_t n)
+{
+    if (n < 160)
+        return pool[o->domain][3 + n % 2];
+    return n < 200 ? pool[o->domain][n % 5] : frame_by(o, (uint8_t)(n * 5));
+}
+
+static unsigned slot_by(uint8_t n)
+{
+    static const unsigned slots[] = {63, 64, 256, 271, 272, 511};
+
+    return n < 220 ? n % 4 : slots[n % ARRAY_SIZE(slots)];
+}
+
+static uint64_t flags_by(uint8_t n)
+{
+    static const uint64_t flags[] = {
+        PTE_P | PTE_RW | PTE_US,
+        PTE_P | PTE_US,
+        PTE_P | PTE_RW | PTE_US | PTE_A | PTE_D,
+        PTE_P | PTE_RW,
+        0,
+        PTE_P | PTE_NX | PTE_US,
+        PTE_P | PTE_RW | PTE_PSE,
+        PTE_P | PTE_RW | PTE_G,
+    };
+
+    /* Mostly the ordinary ones. */
+    return flags[n < 160 ? n % 3 : n % ARRAY_SIZE(flags)];
+}
+
+static uint64_t va_by(uint8_t n)
+{
+    return ((uint64_t)slot_by(n) << 12) + ((uint64_t)(n % 16 / 13) << 21);
+}
+
+/* ---- operations ---- */
+
+static void do_update(struct op *o, unsigned count, unsigned foreign)
+{
+    struct mmu_update *r = (void *)o->area;
+
+    for (unsigned i = 0; i < count; i++) {
+        unsigned slot = slot_by((uint8_t)(o->b + i));
+
+        r[i].ptr = mfn_to_maddr(table_by(o, o->a)).a + slot * 8;
+        if (o->d >= 240)
+            r[i].ptr |= MMU_PT_UPDATE_PRESERVE_AD;
+        r[i].val = pte_make(frame_by(o, (uint8_t)(o->c + i)), flags_by(o->d));
+    }
+    (void)mm_mmu_update(fake_v(o->domain, o->vcpu), fake_va(r), count, 0, foreign);
+}
+
+static void do_reservation(struct op *o, unsigned cmd)
+{
+    struct xen_memory_reservation *r = (void *)o->area;
+    xen_pfn_t *list = (void *)(o->area + 256);
+    mfn_t *where = &pool[o->domain][o->a % POOL];
+
+    r->extent_start.p = list;
+    r->nr_extents = 1;
+    r->extent_order = 0;
+    r->mem_flags = 0;
+    r->domid = DOMID_SELF;
+    *list = cmd == XENMEM_decrease_reservation ? where->n : o->b;
+    if (mm_memory_op(fake_v(o->domain, o->vcpu), cmd, fake_va(r)) == 1 &&
+        cmd != XENMEM_decrease_reservation)
+        *where = mfn(*list);
+}
+
+static void do_exchange(struct op *o)
+{
+    struct xen_memory_exchange *x = (void *)o->area;
+    xen_pfn_t *in = (void *)(o->area + 256), *out = (void *)(o->area + 512);
+    mfn_t *first = &pool[o->domain][o->a % POOL], *second = &pool[o->domain][o->b % POOL];
+
+    memset(x, 0, sizeof(*x));
+    in[0] = first->n;
+    in[1] = second->n;
+    out[0] = 1;
+    out[1] = 2;
+    x->in.extent_start.p = in;
+    x->out.extent_start.p = out;
+    x->in.nr_extents = 2;
+    x->out.nr_extents = o->c & 1 ? 1 : 2;
+    x->out.extent_order = o->c & 1;
+    x->in.domid = x->out.domid = DOMID_SELF;
+    if (mm_memory_op(fake_v(o->domain, o->vcpu), XENMEM_exchange, fake_va(x)) == 0) {
+        CHECK_EQ(x->nr_exchanged, 2);
+        *first = mfn(out[0]);
+        *second = mfn(o->c & 1 ? out[0] + 1 : out[1]);
+    } else {
+        CHECK_EQ(x->nr_exchanged, 0);
+        CHECK(out[0] == 1 && out[1] == 2);
+    }
+}
+
+static void do_hold(struct op *o)
+{
+    mfn_t *h = &holds[o->a % HOLDS], m;
+
+    if (h->n) {
+        m = *h;
+        *h = mfn(0);
+        mm_release_writable(fake_d(o->domain), m);
+    } else if (mm_hold_writable(fake_d(o->domain), frame_by(o, o->b)) == 0) {
+        if (h->n) /* another took the place meanwhile */
+            mm_release_writable(fake_d(o->domain), frame_by(o, o->b));
+        else
+            *h = frame_by(o, o->b);
+    }
+}
+
+static void do_ext(struct op *o, unsigned cmd)
+{
+    struct mmuext_op *e = (void *)o->area;
+
+    e->cmd = cmd;
+    e->arg1.mfn = frame_by(o, o->a).n;
+    e->arg2.src_mfn = frame_by(o, o->b).n;
+    (void)mm_mmuext_op(fake_v(o->domain, o->vcpu), fake_va(e), 1, 0, DOMID_SELF);
+}
+
+static void do_trapped(struct op *o)
+{
+    uint64_t expected = 0;
+
+    (void)mm_trapped_write(fake_v(o->domain, o->vcpu), va_by(o->a) + slot_by(o->b) * 8, &expected,
+                           pte_make(frame_by(o, o->c), flags_by(o->d)), o->d & 1);
+}
+
+static void do_descriptors(struct op *o)
+{
+    struct mm_vcpu *v = fake_v(o->domain, o->vcpu);
+    uint64_t list[2] = {frame_by(o, o->a).n, frame_by(o, o->b).n};
+
+    switch (o->c % 4) {
+    case 0:
+        (void)mm_set_gdt(v, list, o->d % 3 * 512);
+        break;
+    case 1:
+        (void)mm_set_ldt(v, va_by(o->a), 1024);
+        break;
+    case 2:
+        (void)mm_ldt_page(v, o->b % 3);
+        break;
+    default:
+        (void)mm_update_descriptor(v->d, mfn_to_maddr(frame_by(o, o->a)).a + slot_by(o->b) * 8,
+                                   0x00cff3000000ffffull);
+    }
+}
+
+static void run_op(void *arg)
+{
+    struct op *o = arg;
+    struct mm_vcpu *v = fake_v(o->domain, o->vcpu);
+
+    switch (o->kind % 20) {
+    case 0:
+    case 1:
+    case 2:
+        do_update(o, 1, DOMID_SELF);
+        break;
+    case 3:
+        do_update(o, 4, DOMID_SELF);
+        break;
+    case 4: /* domain 0 maps another's frame; others try to */
+        o->c = (uint8_t)(200 + o->c % 40);
+        do_update(o, 1, (o->domain + 1) % FAKE_DOMAINS);
+        break;
+    case 5:
+    case 6:
+        do_ext(o, MMUEXT_PIN_L1_TABLE + (o->d < 160 ? 0 : o->d % 4));
+        break;
+    case 7:
+        do_ext(o, MMUEXT_UNPIN_TABLE);
+        break;
+    case 8:
+        do_ext(o, MMUEXT_NEW_BASEPTR);
+        break;
+    case 9:
+        do_ext(o, MMUEXT_NEW_USER_BASEPTR);
+        break;
+    case 10:
+        do_ext(o, o->d & 1 ? MMUEXT_CLEAR_PAGE : MMUEXT_COPY_PAGE);
+        break;
+    case 11:
+        (void)mm_update_va_mapping(v, va_by(o->a), pte_make(frame_by(o, o->b), flags_by(o->c)),
+                                   UVMF_NONE, DOMID_SELF);
+        break;
+    case 12:
+        do_trapped(o);
+        break;
+    case 13:
+    case 14:
+    case 15:
+        (void)fake_touch(v, va_by(o->a), o->kind & 1, pte_make(frame_by(o, o->b), flags_by(o->c)));
+        break;
+    case 16:
+        do_reservation(o, XENMEM_decrease_reservation);
+        break;
+    case 17:
+        do_reservation(o, XENMEM_populate_physmap);
+        break;
+    case 18:
+        if (o->d & 1)
+            do_exchange(o);
+        else
+            do_hold(o);
+        break;
+    default:
+        do_descriptors(o);
+    }
+}
+
+/* ---- rounds ---- */
+
+static void start_domain(unsigned d)
+{
+    int error;
+
+    for (unsigned i = 0; i < POOL; i++) {
+        pool[d][i] = palloc_domain(fake_d(d), 0, 0, &error);
+        CHECK(pool[d][i].n < frame_count);
+    }
+    /* A root, two ways down: 0 -> 1 -> 2 -> {3, 4}; level-1 table 3 maps some of the pool, tables
+     * read-only. */
+    ((pte_t *)env_frame(pool[d][0]))[0] = pte_make(pool[d][1], PTE_P | PTE_RW);
+    ((pte_t *)env_frame(pool[d][1]))[0] = pte_make(pool[d][2], PTE_P | PTE_RW);
+    ((pte_t *)env_frame(pool[d][2]))[0] = pte_make(pool[d][3], PTE_P | PTE_RW);
+    ((pte_t *)env_frame(pool[d][2]))[1] = pte_make(pool[d][4], PTE_P | PTE_RW);
+    ((pte_t *)env_frame(pool[d][3]))[0] = pte_make(pool[d][3], PTE_P);
+    ((pte_t *)env_frame(pool[d][3]))[1] = pte_make(pool[d][5], PTE_P | PTE_RW);
+    ((pte_t *)env_frame(pool[d][3]))[2] = pte_make(pool[d][6], PTE_P | PTE_RW);
+    ((pte_t *)env_frame(pool[d][4]))[0] = pte_make(pool[d][7], PTE_P | PTE_RW);
+    for (unsigned k = 0; k < FAKE_VCPUS; k++)
+        CHECK_EQ(mm_set_root(fake_v(d, k), pool[d][0], false), 0);
+}
+
+void play_start(void)
+{
+    fake_reset(POOL + 6);
+    mm_audit_extra = count_holds;
+    for (unsigned d = 0; d < FAKE_DOMAINS; d++)
+        start_domain(d);
+    fake_check();
+}
+
+void play_round(const uint8_t *bytes)
+{
+    struct op op[ROUND_OPS];
+    struct fake_op run[ROUND_OPS];
+    unsigned count = 0, taken = 0;
+
+    for (unsigned i = 0; i < ROUND_OPS; i++) {
+        const uint8_t *b = bytes + 2 + i * OP_BYTES;
+        unsigned who = b[1] % (FAKE_DOMAINS * FAKE_VCPUS);
+
+        if (taken >> who & 1) /* one vCPU does one thing at a time */
+            continue;
+        taken |= 1u << who;
+        op[count] = (struct op){
+            .domain = who / FAKE_VCPUS,
+            .vcpu = who % FAKE_VCPUS,
+            .kind = b[0],
+            .a = b[2],
+            .b = b[3],
+            .c = b[4],
+            .d = b[5],
+            .area = fake_buffer + count * AREA,
+        };
+        run[count] = (struct fake_op){run_op, &op[count]};
+        count++;
+    }
+    fake_run(run, count, bytes[0] | (uint64_t)bytes[1] << 8);
+}
+
+void play_end(void)
+{
+    for (unsigned i = 0; i < HOLDS; i++) {
+        if (holds[i].n)
+            mm_release_writable(NULL, holds[i]);
+        holds[i] = mfn(0);
+    }
+    mm_audit_extra = NULL;
+    fake_reset(0);
+}
