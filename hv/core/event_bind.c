@@ -6,14 +6,22 @@
 #include "event_internal.h"
 #include "pirq.h"
 
+/* The domain of that id, or the caller's own, with a reference. */
+static struct domain *domain_named(struct vcpu *v, unsigned domid)
+{
+    if (domid != DOMID_SELF && domid != v->domain->mm.id)
+        return domain_get(domid);
+    domain_hold(v->domain);
+    return v->domain;
+}
+
 struct domain *event_target(struct vcpu *v, unsigned domid, int *error)
 {
-    bool self = domid == DOMID_SELF || domid == v->domain->mm.id;
-    if (!self && !v->domain->mm.privileged) {
+    if (!v->domain->mm.privileged && domid != DOMID_SELF && domid != v->domain->mm.id) {
         *error = -XEN_EPERM;
         return NULL;
     }
-    struct domain *d = domain_get(self ? DOMID_SELF : domid);
+    struct domain *d = domain_named(v, domid);
     if (!d)
         *error = -XEN_ESRCH;
     return d;
@@ -123,7 +131,7 @@ static long op_bind_interdomain(struct vcpu *v, uint64_t arg_va)
     struct evtchn_bind_interdomain op;
     if (copy_from_guest(&op, arg_va, sizeof(op)))
         return -XEN_EFAULT;
-    struct domain *ld = v->domain, *rd = domain_get(op.remote_dom);
+    struct domain *ld = v->domain, *rd = domain_named(v, op.remote_dom);
     if (!rd)
         return -XEN_ESRCH;
     lock_both(ld, rd);

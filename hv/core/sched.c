@@ -241,28 +241,53 @@ void sched_vcpu_stop(struct vcpu *v, enum vcpu_state state)
     sched_settle(c, v); /* one that was blocked runs to the boundary */
 }
 
+/* The first vCPU on `from`'s queue that may run on cpu, or NULL. With from's lock. */
+static struct vcpu *find_to_steal(struct cpu *from, unsigned cpu)
+{
+    unsigned looked = 0;
+    for (struct list *at = from->rq.next; at != &from->rq && looked < STEAL_LOOK; at = at->next) {
+        struct vcpu *v = container_of(at, struct vcpu, rq_entry);
+        if (allowed_on(v, cpu))
+            return v;
+        looked++;
+    }
+    return NULL;
+}
+
+/* Ask an idle CPU to come for the first of c's queue. With c's lock. */
+static void offer_first(struct cpu *c)
+{
+    full_fence(); /* the queue before the search for idle CPUs, as in announce() */
+    if (!c->rq_len)
+        return;
+    unsigned idle = find_idle_cpu(list_first(&c->rq, struct vcpu, rq_entry));
+    if (idle < cpu_count && idle != c->id)
+        sched_kick(idle);
+}
+
 /* Take a vCPU from another queue for the idle CPU c, whose lock is held. Other locks are only
  * tried: two idle CPUs may search each other. */
 static struct vcpu *steal(struct cpu *c)
 {
     for (unsigned i = 1; i < cpu_count; i++) {
         struct cpu *from = cpus[(c->id + i) % cpu_count];
-        if (!load_relaxed(&from->rq_len) || !spin_trylock(&from->rq_lock))
+        if (!load_relaxed(&from->rq_len))
             continue;
-        unsigned looked = 0;
-        list_for_each(v, &from->rq, struct vcpu, rq_entry)
-        {
-            if (allowed_on(v, c->id)) {
-                sched_dequeue(from, v);
-                store_release(&v->cpu, c->id);
-                enqueue(c, v);
-                spin_unlock(&from->rq_lock);
-                return v;
-            }
-            if (++looked == STEAL_LOOK)
-                break;
+        if (!spin_trylock(&from->rq_lock)) {
+            store_relaxed(&c->need_resched, true); /* look again: its holder may not see us idle */
+            continue;
+        }
+        struct vcpu *v = find_to_steal(from, c->id);
+        if (v) {
+            sched_dequeue(from, v);
+            store_release(&v->cpu, c->id);
+            enqueue(c, v);
+            bit_test_and_clear(idle_cpus, c->id);
+            offer_first(from); /* pass it on: more may wait there */
         }
         spin_unlock(&from->rq_lock);
+        if (v)
+            return v;
     }
     return NULL;
 }
@@ -364,12 +389,8 @@ void sched_switch_tail(void)
         enqueue(c, prev);
         set_slice(c);
     }
-    full_fence(); /* the queue before the search for idle CPUs, as in announce() */
-    unsigned idle =
-        c->rq_len ? find_idle_cpu(list_first(&c->rq, struct vcpu, rq_entry)) : cpu_count;
+    offer_first(c);
     spin_unlock(&c->rq_lock);
-    if (idle < cpu_count && idle != c->id)
-        sched_kick(idle);
     timer_reprogram();
 }
 
