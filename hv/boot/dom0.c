@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Domain 0, from the loader's modules to a vCPU that can run. No short cut is taken: its frames are charged to it,
- * its tables are validated and pinned, and its first context is checked, like any guest's.
+ * Domain 0, from the loader's modules to a vCPU that can run. No short cut is taken: its frames are
+ * charged to it, its tables are validated and pinned, and its first context is checked, like any
+ * guest's.
  */
 #include "boot/dom0.h"
 
@@ -101,8 +102,9 @@ static void read_kernel(void)
     const char *why;
 
     if (boot_info.module_count == 0 || module->size == 0)
-        refuse(1, "There is no kernel for domain 0.", "the boot loader gave no module",
-               "name a kernel in the loader's entry: module2 /boot/vmlinuz..., or -initrd with QEMU");
+        refuse(
+            1, "There is no kernel for domain 0.", "the boot loader gave no module",
+            "name a kernel in the loader's entry: module2 /boot/vmlinuz..., or -initrd with QEMU");
     bytes = module_bytes(module);
     if (!bytes)
         refuse_image("the boot loader says that it lies outside of the machine's memory");
@@ -184,7 +186,8 @@ static void check_memory(int error)
         refuse_no_room(layout.nr_pages >> 8, palloc_free_frames() >> 8);
 }
 
-/* The rest of the initial mapping is zeroed: nothing of what was there before the boot is to be relied on. */
+/* The rest of the initial mapping is zeroed: nothing of what was there before the boot is to be
+ * relied on. */
 static void load_kernel(void)
 {
     dom0_memory_zero(&memory, 0, image.paddr_start);

@@ -3,11 +3,11 @@
 
 #include "base/string.h"
 
-#define TABLE_ENTRIES  512
-#define UPPER_TABLES   3 /* one of each level above 1 */
-#define PADDING_PAGES  (KiB(512) >> PAGE_SHIFT)
-#define REGION_ALIGN   (MiB(4) >> PAGE_SHIFT)
-#define REGION_MOST    (GiB(1) >> PAGE_SHIFT) /* what the one level 2 table maps */
+#define TABLE_ENTRIES 512
+#define UPPER_TABLES  3 /* one of each level above 1 */
+#define PADDING_PAGES (KiB(512) >> PAGE_SHIFT)
+#define REGION_ALIGN  (MiB(4) >> PAGE_SHIFT)
+#define REGION_MOST   (GiB(1) >> PAGE_SHIFT) /* what the one level 2 table maps */
 
 static uint64_t take(uint64_t *at, uint64_t pages)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames come from the ordinary allocator with the domain as their owner, in blocks as large as it has, and
- * each is entered in both lists: the domain's (pfn to machine frame) and the machine's (the reverse).
+ * Frames come from the ordinary allocator with the domain as their owner, in blocks as large as it
+ * has, and each is entered in both lists: the domain's (pfn to machine frame) and the machine's
+ * (the reverse).
  */
 #include "dom0_memory.h"
 
@@ -47,8 +48,9 @@ static void enter(struct dom0_memory *m, uint64_t pfn, mfn_t frame)
 }
 
 /*
- * The largest block of at most `pages` frames; *order starts from the last call's, since blocks only get smaller, and
- * tells what it is. When there are none left the scratch memory is given up, if it may be.
+ * The largest block of at most `pages` frames; *order starts from the last call's, since blocks
+ * only get smaller, and tells what it is. When there are none left the scratch memory is given up,
+ * if it may be.
  */
 static mfn_t take_block(struct dom0_memory *m, uint64_t pages, unsigned *order)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Domain 0's frames while it is being built: by the list that it gets itself in the end, its p2m. */
+/* Domain 0's frames while it is being built: by the list that it gets itself in the end, its p2m.
+ */
 #ifndef HV_BOOT_DOM0_MEMORY_H
 #define HV_BOOT_DOM0_MEMORY_H
 
@@ -21,7 +22,8 @@ void dom0_memory_drop_scratch(struct dom0_memory *m);
 
 /* Frames for the list: p2m_pages of them, from pfn on. 0 or -XEN_ENOMEM. First of all. */
 int dom0_memory_start(struct dom0_memory *m, uint64_t pfn, uint64_t p2m_pages);
-/* Frames for pfn..end-1, in blocks as large as there are. Contents are not cleared. 0 or -XEN_ENOMEM. */
+/* Frames for pfn..end-1, in blocks as large as there are. Contents are not cleared. 0 or
+ * -XEN_ENOMEM. */
 int dom0_memory_populate(struct dom0_memory *m, uint64_t pfn, uint64_t end);
 /* Mark the rest of the list's last page as holding no frames. */
 void dom0_memory_end_list(struct dom0_memory *m, uint64_t nr_pages);

@@ -15,8 +15,8 @@ void dom0_start_info(const struct dom0_memory *m, const struct dom0_layout *l,
 int dom0_start_vcpu(struct vcpu *v, const struct dom0_layout *l, const struct elf_image *image,
                     mfn_t root);
 
-/* The kernel's command line proper: without the image's name where the loader puts it first, and without the
- * word that Debian's GRUB script has there. */
+/* The kernel's command line proper: without the image's name where the loader puts it first, and
+ * without the word that Debian's GRUB script has there. */
 const char *dom0_start_cmdline(const struct boot_info *info);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The initial mapping: frames 0 to region_pages - 1 from virt_base on, all writable but the tables
- * themselves; and, when the kernel asked for it, the p2m list at an address of its own, by tables that are
- * mapped nowhere. Order of the tables in the initial mapping: the top first, as Linux expects them.
+ * themselves; and, when the kernel asked for it, the p2m list at an address of its own, by tables
+ * that are mapped nowhere. Order of the tables in the initial mapping: the top first, as Linux
+ * expects them.
  */
 #include "dom0_tables.h"
 

@@ -38,12 +38,12 @@ struct elf_program_header {
 };
 _Static_assert(sizeof(struct elf_program_header) == 56, "ELF64 program header");
 
-#define IDENT_64BIT_LITTLE "\177ELF\002\001\001"
-#define TYPE_EXEC          2
-#define TYPE_DYN           3
-#define MACHINE_X86_64     62
-#define PT_LOAD            1
-#define PT_NOTE            4
+#define IDENT_64BIT_LITTLE  "\177ELF\002\001\001"
+#define TYPE_EXEC           2
+#define TYPE_DYN            3
+#define MACHINE_X86_64      62
+#define PT_LOAD             1
+#define PT_NOTE             4
 #define PROGRAM_HEADERS_MAX 64
 
 static enum elf_verdict corrupt(const char **why, const char *phrase)
@@ -165,7 +165,8 @@ static enum elf_verdict check_addresses(struct elf_image *image, const struct el
     image->has_init_p2m = elf_notes_has(n, XEN_ELFNOTE_INIT_P2M);
     image->init_p2m = n->value[XEN_ELFNOTE_INIT_P2M];
 
-    /* One level-3 entry (and the next, for tables and stack) maps the kernel and what follows it. */
+    /* One level-3 entry (and the next, for tables and stack) maps the kernel and what follows it.
+     */
     if (image->virt_base < ELF_IMAGE_VIRT_LOWEST || image->virt_base & (GiB(1) - 1) ||
         image->virt_base > UINT64_MAX - GiB(2) + 1)
         return not_pv(why, "its VIRT_BASE note is not an address for a 64-bit kernel");

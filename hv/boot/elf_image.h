@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel as an ELF file: which parts go where in the guest's pseudo-physical memory, and what it
- * says of itself in its Xen notes (<xen/elfnote.h>). Hostile input: everything is checked when
+ * The kernel as an ELF file: which parts go where in the guest's pseudo-physical memory, and what
+ * it says of itself in its Xen notes (<xen/elfnote.h>). Hostile input: everything is checked when
  * the file is parsed, so that a struct elf_image holds only ranges that lie within the file and
  * addresses that do not wrap.
  */
@@ -11,8 +11,8 @@
 #include "base/types.h"
 
 #define ELF_IMAGE_SEGMENTS_MAX 16
-/* Loaded parts must end below this offset from the base of the kernel's mapping: the top 2 GiB of the
- * address space, less what the kernel itself uses for modules and fixed mappings. */
+/* Loaded parts must end below this offset from the base of the kernel's mapping: the top 2 GiB of
+ * the address space, less what the kernel itself uses for modules and fixed mappings. */
 #define ELF_IMAGE_SPAN_MAX GiB(1)
 
 struct elf_segment {
@@ -42,8 +42,8 @@ struct elf_image {
     bool mod_start_pfn;      /* takes an initial RAM disk by its frame number, unmapped */
     bool suspend_cancel;
     bool has_supported_features;
-    uint32_t supported_features; /* XENFEAT_* bits it can live with */
-    uint32_t required_features;  /* XENFEAT_* bits it demands */
+    uint32_t supported_features;          /* XENFEAT_* bits it can live with */
+    uint32_t required_features;           /* XENFEAT_* bits it demands */
     char guest_os[32], guest_version[32]; /* printable, terminated; may be empty */
 };
 
@@ -54,8 +54,8 @@ enum elf_verdict {
 };
 
 /*
- * Parse size bytes at file, any alignment. The image keeps pointing into the file. Unless good, *why
- * is a static phrase that says what is wrong.
+ * Parse size bytes at file, any alignment. The image keeps pointing into the file. Unless good,
+ * *why is a static phrase that says what is wrong.
  */
 enum elf_verdict elf_image_parse(struct elf_image *image, const void *file, size_t size,
                                  const char **why);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Xen's ELF notes. A note is three little-endian words (name size, descriptor size, type), the name and
- * the descriptor, each padded to four bytes. Those named "Xen" with a type up to XEN_ELFNOTE_MAX
- * are ours; a number is four or eight bytes long, a string may lack its terminator.
+ * Xen's ELF notes. A note is three little-endian words (name size, descriptor size, type), the name
+ * and the descriptor, each padded to four bytes. Those named "Xen" with a type up to
+ * XEN_ELFNOTE_MAX are ours; a number is four or eight bytes long, a string may lack its terminator.
  */
 #include "elf_notes.h"
 

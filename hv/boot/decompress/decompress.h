@@ -6,8 +6,8 @@
  * In the hypervisor the libraries are linked, with a few C library functions of our own, into one
  * relocatable object whose only global symbol is decompress (rules.mk). The libraries use SSE
  * registers, the area below the stack pointer and the thread pointer, none of which the hypervisor
- * proper does: enter.c gives them that, at boot, on one CPU, with interrupts off and before there is
- * a guest. In host programs the same decompress.c uses the shared libraries.
+ * proper does: enter.c gives them that, at boot, on one CPU, with interrupts off and before there
+ * is a guest. In host programs the same decompress.c uses the shared libraries.
  */
 #ifndef HV_BOOT_DECOMPRESS_H
 #define HV_BOOT_DECOMPRESS_H

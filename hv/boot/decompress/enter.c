@@ -7,8 +7,8 @@
  *   - SSE: CR4.OSFXSR set, CR0.EM and TS clear. What the registers held is lost; nobody has any
  *     use for them yet.
  *   - Thread pointer: FS base at a block whose word 0x28 is the stack canary.
- *   - The 128 bytes below the stack pointer are theirs: no interrupt or exception may push a frame on
- *     this stack (interrupts are off; NMI, double fault and machine check have stacks of their own).
+ *   - The 128 bytes below the stack pointer are theirs: no interrupt or exception may push a frame
+ * on this stack (interrupts are off; NMI, double fault and machine check have stacks of their own).
  *   - Constructors are run: liblzma chooses its checksum routine in one.
  */
 #include "decompress.h"
@@ -69,7 +69,8 @@ static uint64_t read_fs_base(void)
 
 static void write_fs_base(uint64_t v)
 {
-    __asm__ volatile("wrmsr" ::"c"(MSR_FS_BASE), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+    __asm__ volatile("wrmsr" ::"c"(MSR_FS_BASE), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
+                     : "memory");
 }
 
 static uint64_t any_number(void)

@@ -98,7 +98,8 @@ void free(void *p)
     (void)p;
 }
 
-/* The stack is overrun in a decoder: nothing after this can be trusted, stop by an invalid opcode. */
+/* The stack is overrun in a decoder: nothing after this can be trusted, stop by an invalid opcode.
+ */
 void __stack_chk_fail(void)
 {
     __builtin_trap();

@@ -2,8 +2,8 @@
 /*
  * Building domain 0: from the loader's modules to a vCPU that is ready to run.
  *
- * What stops it is answered by a message of three lines (what failed, why, what to do) with one of these codes, and
- * the machine stops or restarts (option noreboot):
+ * What stops it is answered by a message of three lines (what failed, why, what to do) with one of
+ * these codes, and the machine stops or restarts (option noreboot):
  *
  *   PAL-BOOT-001  the loader gave no kernel module
  *   PAL-BOOT-002  the kernel image cannot be read or unpacked
@@ -17,9 +17,9 @@
 #define BOOT_DOM0_H
 
 /*
- * Module 0 is the kernel, module 1 the initial RAM disk. Sets domain0 and makes its vCPU 0 runnable. On the boot CPU
- * with all CPUs online and no other domain; may open interrupts. Afterwards nothing of the modules is
- * needed any more.
+ * Module 0 is the kernel, module 1 the initial RAM disk. Sets domain0 and makes its vCPU 0
+ * runnable. On the boot CPU with all CPUs online and no other domain; may open interrupts.
+ * Afterwards nothing of the modules is needed any more.
  */
 void dom0_build(void);
 
