@@ -145,6 +145,9 @@ static void guest_page_fault(struct vcpu *v, struct regs *regs)
         return;
     if (!guest_range_ok(address, 1) && window_guest_fault(v, regs, address))
         return;
+    if (unlikely((error & (PF_PRESENT | PF_USER | PF_WRITE | PF_RSVD | PF_FETCH)) == PF_PRESENT) &&
+        guest_range_ok(address, 1) && far_return_emulate(regs))
+        return;
     if (unlikely(error & PF_RSVD)) {
         domain_crash(v->domain, "a page-table entry has a reserved bit (address %lx)",
                      (unsigned long)address);

@@ -38,6 +38,9 @@ bool ldt_window_fault(struct vcpu *v, uint64_t address); /* true: an LDT page wa
 /* A guest faulted in the window: resolved, or turned into what it would see on bare hardware. */
 bool window_guest_fault(struct vcpu *v, struct regs *regs, uint64_t address);
 
+/* far_return.c: a present page of the guest's refused itself to a user access; true: carried out instead */
+bool far_return_emulate(struct regs *regs);
+
 /* fpu.c */
 void fpu_clear_ts(struct vcpu *v);
 void fpu_set_ts(struct vcpu *v);
