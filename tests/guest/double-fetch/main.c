@@ -141,10 +141,10 @@ static void pin_command(void)
         /* As level 4 its hypervisor slots are filled, as level 1 they are not. */
         if (((uint64_t *)mm_va(t))[256] & PTE_P) {
             four++;
-            odd += test_pin(1, t) != -XEN_EINVAL;
+            odd += test_pin(1, t) >= 0;
         } else {
             one++;
-            odd += test_pin(4, t) != -XEN_EINVAL;
+            odd += test_pin(4, t) >= 0;
         }
         odd += test_unpin(t) != 0;
         mm_home(t, PTE_RW);

@@ -92,9 +92,9 @@ static void addresses_in_it(void)
     for (unsigned int i = 0; i < sizeof(va) / sizeof(va[0]); i++) {
         test_refused("16d", "update_va there",
                      hc_update_va(va[i], mm_entry(pfn, PTE_RW), UVMF_INVLPG));
-        test_eq("16d", "a store there", trap_write(va[i], 0), TRAP_PF);
+        test_either("16d", "a store there", trap_write(va[i], 0), TRAP_PF, TRAP_GP);
         if (i)
-            test_eq("16d", "a read there", trap_read(va[i], NULL), TRAP_PF);
+            test_either("16d", "a read there", trap_read(va[i], NULL), TRAP_PF, TRAP_GP);
     }
     test_eq("16d", "the machine-to-physical table is readable", trap_read(0xffff800000000000, NULL),
             -1);

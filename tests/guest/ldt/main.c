@@ -28,6 +28,11 @@ static int load(uint32_t selector)
     struct trap_fault f;
     int vector = trap_run(load_ds, &selector, &f) ? (int)f.vector : -1;
     uint32_t null = 0;
+    static unsigned int said;
+
+    if (vector >= 0 && said++ < 3)
+        test_note("selector %x: vector %d error %lx address %lx", selector, vector, f.error,
+                  f.address);
 
     load_ds(&null);
     return vector;

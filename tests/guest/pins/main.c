@@ -30,29 +30,63 @@ static void exactness(void)
     mm_free(data);
 }
 
-/* A pinned, and a referenced, table is not given back. */
+static long release(uint64_t mfn)
+{
+    struct xen_memory_reservation r = {.nr_extents = 1, .domid = DOMID_SELF};
+    xen_pfn_t list = mfn;
+
+    set_xen_guest_handle(r.extent_start, &list);
+    return hc_memory(XENMEM_decrease_reservation, &r);
+}
+
+static void take_another(uint64_t pfn)
+{
+    struct xen_memory_reservation r = {.nr_extents = 1, .domid = DOMID_SELF};
+    xen_pfn_t list = pfn;
+
+    set_xen_guest_handle(r.extent_start, &list);
+    if (hc_memory(XENMEM_populate_physmap, &r) != 1)
+        console_panic("no frame to take");
+    mm_set_p2m(pfn, list);
+}
+
+/*
+ * A table in use is given back: refused, or deferred until its last use ends. Until then
+ * it is a table, and nothing writable.
+ */
+static void given_back_in_use(const char *what, uint64_t t, uint64_t holder)
+{
+    long ret = release(mm_mfn(t)), before;
+    uint64_t value = ((uint64_t *)mm_va(t))[0];
+    domid_t self = DOMID_SELF;
+
+    test_either("20b", what, ret, 0, 1);
+    test_audit("20b");
+    test_refused("20b", "not writable", mm_home(t, PTE_RW));
+    test_eq("20b", "its content", ((int64_t *)mm_va(t))[0], (int64_t)value);
+    /* Once more: it is not given back twice. */
+    before = hc_memory(XENMEM_current_reservation, &self);
+    release(mm_mfn(t));
+    test_eq("20b", "counted once", hc_memory(XENMEM_current_reservation, &self), before);
+    test_eq("20b", "its last use ends", test_unpin(holder), 0);
+    test_audit("20b");
+    if (ret == 1) {
+        test_eq("20b", "the last mapping goes", mm_home(t, 0), 0);
+        take_another(t);
+        test_eq("20b", "another frame in its place", mm_home(t, PTE_RO), 0);
+    }
+}
+
 static void giving_back(void)
 {
     uint64_t t = mm_table(), l2 = mm_alloc();
-    struct xen_memory_reservation r = {.nr_extents = 1, .domid = DOMID_SELF};
-    xen_pfn_t mfn = mm_mfn(t);
 
+    test_eq("20b", "pin the table", test_pin(1, t), 0);
+    given_back_in_use("a pinned table given back", t, t);
     ((uint64_t *)mm_va(l2))[0] = mm_entry(t, PTE_RW);
     mm_home(l2, PTE_RO);
     test_eq("20b", "pin the parent", test_pin(2, l2), 0);
-    set_xen_guest_handle(r.extent_start, &mfn);
-    /* The peer takes the frame from us once the last reference is gone; then it is still ours. */
-    if (!test_peer())
-        test_eq("20b", "a referenced table is not released",
-                hc_memory(XENMEM_decrease_reservation, &r), 0);
-    test_eq("20b", "unpin the parent", test_unpin(l2), 0);
-    test_eq("20b", "pin the table", test_pin(1, t), 0);
-    if (!test_peer())
-        test_eq("20b", "a pinned table is not released", hc_memory(XENMEM_decrease_reservation, &r),
-                0);
-    test_audit("20b");
-    test_eq("20b", "it is a table still", mm_set(mm_slot(t, 3), mm_entry(l2, PTE_RO)), 0);
-    test_eq("20b", "unpin", test_unpin(t), 0);
+    given_back_in_use("a referenced table given back", t, l2);
     mm_table_free(t);
     mm_table_free(l2);
 }

@@ -123,8 +123,17 @@ static void exceptions(void)
             memcpy(page + 7, (unsigned char[]){0x90, 0x80, 0x00, 0x8a, 0x00, 0xc3}, 6);
         else
             page[7] = 0xc3;
-        test_eq("40d", causes[i].name, trap_exec(page, &f), (int64_t)causes[i].vector);
-        test_eq("40d", "in the kernel, at", (int64_t)(f.rip - HC_ADDR(page)), causes[i].behind);
+        if (causes[i].code[0] == 0xf4)
+            memset(page + 1, 0x90, 6); /* should it go on */
+        /* In the kernel a halt may also be emulated, as blocking: give it an end. */
+        if (causes[i].code[0] == 0xf4) {
+            event_heartbeat(5000000);
+            test_either("40d", "halt in the kernel", trap_exec(page, &f), TRAP_GP, -1);
+            event_heartbeat(0);
+        } else {
+            test_eq("40d", causes[i].name, trap_exec(page, &f), (int64_t)causes[i].vector);
+            test_eq("40d", "in the kernel, at", (int64_t)(f.rip - HC_ADDR(page)), causes[i].behind);
+        }
         memcpy(mm_va(u.code), page, 32);
         user_run(&u, NULL, &out, NULL);
         test_eq("40d", causes[i].name, (int64_t)out.vector, (int64_t)causes[i].vector);
