@@ -127,6 +127,7 @@ void memory_init(void)
 
 void memory_release(void)
 {
+    ram_reserve(0, FIRMWARE_END);
     ram_release();
     log_info("memory: %lu MiB free", palloc_free_frames() >> 8);
 }

@@ -244,8 +244,9 @@ static void mark_hypervisor_frames(void)
         if (r->type != REGION_RAM)
             continue;
         for (uint64_t n = r->start >> PAGE_SHIFT; n < (r->start + r->size) >> PAGE_SHIFT; n++) {
-            frame_table[n].owner = OWNER_HV;
-            frame_table[n].flags = FRAME_RAM;
+            bool low = n < FIRMWARE_END >> PAGE_SHIFT;
+            frame_table[n].owner = low ? OWNER_IO : OWNER_HV;
+            frame_table[n].flags = low ? 0 : FRAME_RAM;
         }
     }
 }

@@ -8,6 +8,9 @@
 
 #define RAM_MAX_RANGES 320
 
+/* The first MiB is left to the firmware and to domain 0, which looks for tables there: it counts as device memory. */
+#define FIRMWARE_END MiB(1)
+
 void ram_add(uint64_t start, uint64_t end);     /* in ascending order, page aligned */
 void ram_reserve(uint64_t start, uint64_t end); /* cut out; rounded outward to pages */
 /* Take `size` bytes aligned to `align` (powers of two pages) ending at or below limit, as high as
