@@ -104,7 +104,8 @@ int event_close_port(struct domain *d, uint64_t port)
 
 static void close_all(struct domain *d)
 {
-    /* Whoever opens a port looks at `dying` under the lock: after this, none does who has not seen it. */
+    /* Whoever opens a port looks at `dying` under the lock: after this, none does who has not seen
+     * it. */
     spin_lock(&d->event_lock);
     spin_unlock(&d->event_lock);
     for (unsigned port = 1; port < load_acquire(&d->evtchn_limit); port++) {
