@@ -11,7 +11,7 @@ echo "=== Palimpsest boots Debian's stock kernel as domain 0 in QEMU; the emulat
 echo "=== What follows is the serial console: the hypervisor's lines first, then the kernel's, then checks inside it."
 timeout --foreground "$limit" "$here/run.sh" "$build" quiet pal.run=system,processes,memory </dev/null |
     tee "$log" || true
-if grep -q 'pal: *end\|reboot: Power down\|reboot: System halted' "$log"; then
+if grep -q 'PAL-RUN-END failed=0' "$log" && grep -q 'reboot: Power down' "$log"; then
     echo "=== Domain 0 ran its checks and switched the machine off. 'make run' gives you its shell."
 else
     echo "=== The demonstration did not end as it should; the console is in $log" >&2

@@ -5,8 +5,9 @@
 set -eu
 build=$1
 shift
+words=$(echo "$*" | sed 's/,/,,/g') # QEMU wants commas doubled
 # shellcheck disable=SC2086 # PAL_QEMU is a list of words
-exec qemu-system-x86_64 -accel tcg,thread=multi -cpu Haswell -m 2G -smp 2 -display none \
+exec qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2G -smp 2 -display none \
     -serial mon:stdio -no-reboot -nic user,model=e1000 \
     -kernel "$build/palimpsest" -append "console=com1 com1=115200,8n1 dom0_mem=1G" \
-    -initrd "$build/dom0/vmlinuz console=hvc0 $*,$build/dom0/initrd.gz" ${PAL_QEMU:-}
+    -initrd "$build/dom0/vmlinuz console=hvc0 $words,$build/dom0/initrd.gz" ${PAL_QEMU:-}

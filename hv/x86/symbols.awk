@@ -4,7 +4,7 @@ BEGIN {
     print "\t.section .symbols, \"a\"\n\t.balign 8\n\t.globl symbol_table, symbol_count, symbol_names"
     print "symbol_table:"
 }
-$2 ~ /^[tT]$/ && substr($1, 1, 8) == "ffff82c0" {
+$2 ~ /^[tT]$/ && $3 !~ /^(image|text|init|init_text)_(start|end)$/ && substr($1, 1, 8) == "ffff82c0" {
     print "\t.long 0x" substr($1, 9) ", " size + 0
     size += length($3) + 1
     list[count++] = $3
