@@ -27,6 +27,7 @@
 #define LAR_CODE64    (BIT(12) | BIT(11) | BIT(21)) /* code segment, long */
 #define SELECTOR_LDT  4
 #define FORCED_PREFIX 5
+#define FETCH_BYTES   16 /* two words; an instruction has at most 15 */
 
 /* ---- what every emulation needs ---- */
 
@@ -45,13 +46,14 @@ static bool is_code64(const struct vcpu *v, unsigned cs)
     return (rights & LAR_CODE64) == LAR_CODE64;
 }
 
-/* The bytes at rip, as far as they can be read, at most a longest instruction; their number. */
-static unsigned fetch_bytes(uint64_t rip, uint8_t bytes[16])
+/* The bytes at rip, as far as they can be read, at least a longest instruction if possible; their
+ * number. */
+static unsigned fetch_bytes(uint64_t rip, uint8_t bytes[FETCH_BYTES])
 {
     unsigned in_page = (unsigned)(PAGE_SIZE - (rip & ~PAGE_MASK));
 
-    if (likely(in_page >= 16))
-        return copy_from_guest(bytes, rip, 16) ? 0 : INSN_MAX_BYTES;
+    if (likely(in_page >= FETCH_BYTES))
+        return copy_from_guest(bytes, rip, FETCH_BYTES) ? 0 : FETCH_BYTES;
     if (copy_from_guest(bytes, rip, in_page))
         return 0;
     if (in_page < INSN_MAX_BYTES &&
@@ -60,14 +62,43 @@ static unsigned fetch_bytes(uint64_t rip, uint8_t bytes[16])
     return in_page;
 }
 
+/*
+ * Decoded instructions of late, by their bytes: a kernel changes page tables at a handful of
+ * places, and decoding is half the work of a trapped store. A description follows from the bytes
+ * alone, so an entry is never stale, whoever's code it came from.
+ */
+#define CACHE_ENTRIES 8
+static struct cached {
+    uint64_t bytes[2];
+    struct insn insn;
+} cache[MAX_CPUS][CACHE_ENTRIES];
+
+/* A whole fetch (16 bytes, though no instruction has more than 15). */
+static bool decode_cached(uint64_t rip, const uint64_t bytes[2], struct insn *insn)
+{
+    struct cached *c = &cache[this_cpu()->id][(rip ^ rip >> 4) % CACHE_ENTRIES];
+
+    if (unlikely(c->bytes[0] != bytes[0] || c->bytes[1] != bytes[1] || c->insn.op == INSN_NONE)) {
+        if (insn_decode((const uint8_t *)bytes, INSN_MAX_BYTES, insn) != INSN_OK)
+            return false;
+        c->bytes[0] = bytes[0];
+        c->bytes[1] = bytes[1];
+        c->insn = *insn;
+    }
+    *insn = c->insn;
+    return true;
+}
+
 bool emulate_fetch(struct vcpu *v, const struct regs *regs, struct insn *insn)
 {
-    uint8_t bytes[16];
+    uint64_t bytes[2];
 
     if (!is_code64(v, (unsigned)regs->cs))
         return false;
-    unsigned n = fetch_bytes(regs->rip, bytes);
-    return n && insn_decode(bytes, n, insn) == INSN_OK;
+    unsigned n = fetch_bytes(regs->rip, (uint8_t *)bytes);
+    if (likely(n == FETCH_BYTES))
+        return decode_cached(regs->rip, bytes, insn);
+    return n && insn_decode((const uint8_t *)bytes, n, insn) == INSN_OK;
 }
 
 /* Debug trap after a completed instruction, if the guest single-steps. */
@@ -351,7 +382,7 @@ bool emulate_privileged(struct vcpu *v, struct regs *regs)
 bool emulate_invalid_opcode(struct vcpu *v, struct regs *regs)
 {
     static const uint8_t prefix[FORCED_PREFIX] = {0x0f, 0x0b, 'x', 'e', 'n'};
-    uint8_t bytes[16];
+    uint8_t bytes[FETCH_BYTES];
     uint32_t out[4];
     struct insn insn;
 
