@@ -94,18 +94,40 @@ static void misaligned(void)
     }
 }
 
-/* A stack at the very end of legal space, with room: works. */
+/*
+ * A stack whose top is the end of the canonical lower half: the frame fits exactly below
+ * it, and is written. (The dispatcher finds its vCPU at the base of the aligned 16 KiB.)
+ */
+static bool skip(struct trap_frame *f)
+{
+    f->rip += 2;
+    return true;
+}
+
 static void at_the_border(void)
 {
-    uint64_t pfn = mm_alloc();
-    uint64_t before = trap_counts[TRAP_UD];
+    const uint64_t top = 0x0000800000000000;
+    uint64_t before = trap_counts[TRAP_UD], pfn[4];
 
-    /* The dispatcher finds its vCPU by the stack, so borrow one laid out the same way. */
-    test_eq("39c", "a page below the border",
-            mm_map(mm_root(), 0x00007fffffffe000, mm_entry(pfn, PTE_RW)), 0);
-    test_true("39c", "room enough is not asked for more", trap_counts[TRAP_UD] == before);
-    mm_set(mm_walk(mm_root(), 0x00007fffffffe000, 1, NULL), 0);
-    mm_free(pfn);
+    for (unsigned int i = 0; i < 4; i++) {
+        pfn[i] = mm_alloc();
+        test_eq("39c", "a page below the border",
+                mm_map(mm_root(), top - VCPU_STACK + i * MM_PAGE, mm_entry(pfn[i], PTE_RW)), 0);
+    }
+    trap_set_hook(TRAP_UD, skip);
+    __asm__ volatile("mov %%rsp, %%rbx; mov %0, %%rsp; ud2; mov %%rbx, %%rsp"
+                     :
+                     : "r"(top)
+                     : "rbx", "memory");
+    trap_set_hook(TRAP_UD, NULL);
+    test_eq("39c", "an exception on it", (int64_t)(trap_counts[TRAP_UD] - before), 1);
+    test_true("39c", "its frame lies there",
+              ((uint64_t *)mm_va(pfn[3]))[511] == FLAT_KERNEL_SS &&
+                  ((uint64_t *)mm_va(pfn[3]))[510] == top);
+    for (unsigned int i = 0; i < 4; i++) {
+        mm_set(mm_walk(mm_root(), top - VCPU_STACK + i * MM_PAGE, 1, NULL), 0);
+        mm_free(pfn[i]);
+    }
 }
 
 /* Each exception once, with events in between. */
