@@ -94,6 +94,14 @@ static const void *unpack(const struct kernel_payload *payload)
     return room;
 }
 
+static void require_module(void)
+{
+    if (boot_info.module_count == 0 || boot_info.modules[0].size == 0)
+        refuse(
+            1, "There is no kernel for domain 0.", "the boot loader gave no module",
+            "name a kernel in the loader's entry: module2 /boot/vmlinuz..., or -initrd with QEMU");
+}
+
 static void read_kernel(void)
 {
     const struct boot_module *module = &boot_info.modules[0];
@@ -101,10 +109,6 @@ static void read_kernel(void)
     const void *bytes;
     const char *why;
 
-    if (boot_info.module_count == 0 || module->size == 0)
-        refuse(
-            1, "There is no kernel for domain 0.", "the boot loader gave no module",
-            "name a kernel in the loader's entry: module2 /boot/vmlinuz..., or -initrd with QEMU");
     bytes = module_bytes(module);
     if (!bytes)
         refuse_image("the boot loader says that it lies outside of the machine's memory");
@@ -126,16 +130,11 @@ static void read_kernel(void)
 
 /* ---- how much memory ---- */
 
-static uint64_t scratch_frames(void)
-{
-    return mfn_eq(memory.scratch, MFN_NONE) ? 0 : BIT(memory.scratch_order);
-}
-
 static uint64_t decide_pages(uint64_t *max_pages)
 {
     static const char how[] =
         "write dom0_mem=512M or dom0_mem=1G,max:2G; without it domain 0 gets nearly all";
-    uint64_t available = palloc_free_frames() + scratch_frames(), pages = 0, limit = 0;
+    uint64_t available = palloc_free_frames(), pages = 0, limit = 0;
     struct dom0_mem wish;
     char why[120];
 
@@ -272,8 +271,9 @@ void dom0_build(void)
     struct domain *d;
 
     memory.scratch = MFN_NONE;
+    require_module();
+    pages = decide_pages(&max_pages); /* first, since unpacking takes seconds */
     read_kernel();
-    pages = decide_pages(&max_pages);
     decide_layout(pages);
     d = domain_create(0, vcpus_wanted(), max_pages, true);
     if (!d)
