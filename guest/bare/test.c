@@ -206,3 +206,15 @@ bool test_own_frame(uint64_t mfn)
         return false;
     return pfn < start_info->nr_pages && mm_mfn(pfn) == mfn;
 }
+
+bool test_race(unsigned int i, unsigned int rounds)
+{
+    static uint64_t started[VCPU_MAX];
+    uint64_t *t = &started[vcpu_self()->id];
+
+    if (i == 0)
+        *t = event_now();
+    if (i < 20)
+        return i < rounds;
+    return i < rounds && event_now() - *t < 3000000000;
+}

@@ -195,7 +195,7 @@ static void paired(void)
         user_make(&u, kind ? bad : code, 6);
         *(uint64_t *)mm_va(u.data) = 0xabcd;
         test_eq("34f", "user gs", set_base(SEGBASE_GS_USER, USER_DATA), 0);
-        for (int i = 0; i < 300; i++) {
+        for (unsigned int i = 0; test_race(i, 300); i++) {
             struct trap_frame out;
 
             user_run(&u, NULL, &out, NULL);

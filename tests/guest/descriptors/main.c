@@ -206,7 +206,7 @@ static void shared_frame(void)
 
     shared = page_with(3, DATA32);
     vcpu_run(1, other, NULL);
-    for (int i = 0; i < 3000; i++) {
+    for (unsigned int i = 0; test_race(i, 3000); i++) {
         errors += set_gdt(&shared, 1, 8) != 0;
         writable += mm_home(shared, PTE_RW) == 0;
         errors += update(mm_slot(shared, 4), DATA32) != 0;

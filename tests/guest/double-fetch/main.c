@@ -62,7 +62,7 @@ static void update_value(void)
 
     req.ptr = mm_walk(mm_root(), WINDOW, 1, NULL);
     start(&req.val, 8, good, evil);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS); i++) {
         long ret = hc_mmu_update(&req, 1, NULL, DOMID_SELF);
 
         ret ? no++ : yes++;
@@ -85,7 +85,7 @@ static void update_target(void)
     memcpy(before, (uint64_t *)mm_va(mm_root()) + 256, sizeof(before));
     req.val = mm_entry(pfn, PTE_RO);
     start(&req.ptr, 8, at, mm_slot(mm_root(), 260));
-    for (int i = 0; i < ROUNDS; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS); i++) {
         long ret = hc_mmu_update(&req, 1, NULL, DOMID_SELF);
 
         ret ? no++ : yes++;
@@ -110,7 +110,7 @@ static void pinned_frame(void)
     mm_home(bad, PTE_RO);
     op.cmd = MMUEXT_PIN_L1_TABLE;
     start(&op.arg1.mfn, 8, mm_mfn(good), mm_mfn(bad));
-    for (int i = 0; i < ROUNDS; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS); i++) {
         long ret = hc_mmuext(&op, 1, NULL, DOMID_SELF);
 
         if (ret == 0) {
@@ -133,7 +133,7 @@ static void pin_command(void)
 
     op.arg1.mfn = mm_mfn(t);
     start(&op.cmd, 4, MMUEXT_PIN_L1_TABLE, MMUEXT_PIN_L4_TABLE);
-    for (int i = 0; i < ROUNDS / 4; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS / 4); i++) {
         if (hc_mmuext(&op, 1, NULL, DOMID_SELF)) {
             odd++;
             continue;
@@ -161,7 +161,7 @@ static void port_domain(void)
     int odd = 0, yes = 0, no = 0;
 
     start(&a.dom, 2, DOMID_SELF, 0x7ee5);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS); i++) {
         long ret;
 
         a.remote_dom = DOMID_SELF;
@@ -185,7 +185,7 @@ static void descriptor_frame(void)
     int odd = 0, yes = 0, no = 0;
 
     start(&list[0], 8, mm_mfn(good), mm_mfn(mm_root()));
-    for (int i = 0; i < ROUNDS; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS); i++) {
         long ret = hypercall(__HYPERVISOR_set_gdt, HC_ADDR(list), 8, 0, 0, 0);
 
         if (ret == 0) {
@@ -209,7 +209,7 @@ static void handler_address(void)
 
     t[0] = (struct trap_info){.vector = 0xc0, .cs = FLAT_KERNEL_CS, .address = START_VIRT_BASE};
     start(&t[0].address, 8, START_VIRT_BASE + 0x1000, 0x0000900000000000);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS); i++) {
         long ret = hypercall(__HYPERVISOR_set_trap_table, HC_ADDR(t), 0, 0, 0, 0);
 
         ret ? no++ : yes++;
@@ -229,7 +229,7 @@ static void reservation_count(void)
     mm_home(pfn, 0);
     r.domid = DOMID_SELF;
     start(&r.nr_extents, 8, 1, ~0ul);
-    for (int i = 0; i < ROUNDS / 2; i++) {
+    for (unsigned int i = 0; test_race(i, ROUNDS / 2); i++) {
         struct xen_memory_reservation back = {.nr_extents = 1, .domid = DOMID_SELF};
         xen_pfn_t fresh = pfn;
         long ret;

@@ -110,7 +110,7 @@ static void keep(void *arg)
     enable_avx();
     fill(byte);
     save(&mine[id]);
-    for (int i = 0; i < 1000 && !stop; i++) {
+    for (unsigned int i = 0; test_race(i, 1000) && !stop; i++) {
         vcpu_yield();
         save(&now[id]);
         mixed += memcmp(&mine[id], &now[id], sizeof(now[id])) != 0;

@@ -149,7 +149,7 @@ static void sufficient(void)
     for (unsigned int way = 0; way < 7; way++) {
         int stale = 0, errors = 0;
 
-        for (unsigned int i = 0; i < 300; i++) {
+        for (unsigned int i = 0; test_race(i, 300); i++) {
             uint64_t next = epoch + 1;
 
             errors += remap(way, mm_entry(frame[i & 1], PTE_RO)) != 0;

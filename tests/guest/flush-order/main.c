@@ -41,7 +41,7 @@ static void level(int l)
     int landed = 0, became = 0, refused = 0;
     uint64_t snapshot[512], at = mm_walk(mm_root(), WINDOW, 1, NULL), start;
 
-    for (int round = 0; round < 400; round++) {
+    for (unsigned int round = 0; test_race(round, 400); round++) {
         start = stores;
         for (int spin = 0; stores == start && spin < 1000; spin++)
             vcpu_yield();
@@ -77,7 +77,7 @@ static void descriptors(void)
     int landed = 0, became = 0;
     uint64_t snapshot[512], at = mm_walk(mm_root(), WINDOW, 1, NULL);
 
-    for (int round = 0; round < 400; round++) {
+    for (unsigned int round = 0; test_race(round, 400); round++) {
         uint64_t list[1] = {mm_mfn(frame)}, start = stores;
 
         for (int spin = 0; stores == start && spin < 1000; spin++)

@@ -118,8 +118,8 @@ static void repointed_meanwhile(void)
     int lost = 0;
 
     vcpu_run(1, repointer, NULL);
-    for (uint64_t i = 1; i <= 20000; i++) {
-        uint64_t marker = i << 12; /* not present */
+    for (unsigned int i = 0; test_race(i, 20000); i++) {
+        uint64_t marker = (i + 1ul) << 12; /* not present */
 
         if (hc_update_va(WINDOW, marker, 0))
             lost++;

@@ -249,7 +249,7 @@ int main(void)
     }
     test_true("8b", "random table calls survived", true);
     vcpu_run(1, meddle, NULL);
-    for (uint64_t i = 0; i < rounds / 20; i++) {
+    for (unsigned int i = 0; test_race(i, (unsigned int)(rounds / 20)); i++) {
         one_table_call();
         if (i % 1000 == 0)
             test_audit("8d");

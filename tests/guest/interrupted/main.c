@@ -138,7 +138,7 @@ static void together(bool spoiled)
     calls = 0;
     vcpu_run(1, meddle, NULL);
     event_heartbeat(1000000);
-    for (int i = 0; i < 150; i++) {
+    for (unsigned int i = 0; test_race(i, 150); i++) {
         long ret = test_pin(4, l4);
 
         wrong += spoiled ? ret >= 0 : !expected(ret);

@@ -119,7 +119,7 @@ static void rewritten_while_running(void)
     for (unsigned int i = 0; i < 64; i++)
         raced[i] = version();
     vcpu_run(1, rewrite, NULL);
-    for (int round = 0; round < 3000; round++) {
+    for (unsigned int round = 0; test_race(round, 3000); round++) {
         if (hc_multicall(raced, 64))
             odd++;
         for (unsigned int i = 0; i < 64; i++) {

@@ -102,7 +102,7 @@ static unsigned int storm(uint64_t seed)
     gate++;
     while (gate < 2)
         vcpu_yield();
-    for (unsigned int i = 0; i < STORM; i++) {
+    for (unsigned int i = 0; test_race(i, STORM); i++) {
         uint64_t t = pool[(seed = seed * 6364136223846793005ul + 1) >> 62];
         long ret;
 

@@ -137,7 +137,7 @@ static void changed_meanwhile(void)
     }
     event_heartbeat(1000000);
     vcpu_run(1, change_commands, NULL);
-    for (int round = 0; round < 2000; round++) {
+    for (unsigned int round = 0; test_race(round, 2000); round++) {
         unsigned int done = 0;
         long ret = hc_mmuext(ops, 64, &done, DOMID_SELF);
 

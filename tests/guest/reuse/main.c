@@ -240,7 +240,7 @@ static void stale_writers(void)
 
     stale_pfn = mm_alloc();
     vcpu_run(1, keep_writing, mm_va(stale_pfn));
-    for (int round = 0; round < 200; round++) {
+    for (unsigned int round = 0; test_race(round, 200); round++) {
         uint64_t mfn = mm_mfn(stale_pfn), start = writes;
 
         while (writes == start && !(round & 1))

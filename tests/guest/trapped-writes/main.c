@@ -244,7 +244,7 @@ static void rewritten_instruction(void)
     code = mm_alloc_page();
     code[3] = 0xc3;
     vcpu_run(1, rewrite, NULL);
-    for (int round = 0; round < 20000; round++) {
+    for (unsigned int round = 0; test_race(round, 20000); round++) {
         struct trap_fault f;
         uint64_t flags;
 

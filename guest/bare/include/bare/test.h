@@ -67,6 +67,13 @@ bool test_own_frame(uint64_t mfn);
 long test_pin(int level, uint64_t pfn);
 long test_unpin(uint64_t pfn);
 
+/*
+ * Condition of a loop in which vCPUs race: `for (unsigned i = 0; test_race(i, 20000); i++)`.
+ * All the rounds on an idle host; where the CPUs of the emulator wait for each other, as many
+ * as three seconds allow, but not fewer than 20. One loop at a time on each vCPU.
+ */
+bool test_race(unsigned int i, unsigned int rounds);
+
 uint64_t test_random(void); /* deterministic; seed= sets its start */
 
 #endif
