@@ -2,13 +2,14 @@
 /*
  * Micro-benchmark of what a guest's user space asks of its kernel, run as the first process.
  *
- * Under `-icount shift=0` one guest instruction is one nanosecond of guest time, so each figure is a count of
- * instructions (user, kernel and hypervisor together) and does not depend on the load of the machine. One line a row:
- *   BENCH <row> <nanoseconds for one operation>
- * Each row runs once to warm up and then REPEATS times; the smallest is reported, since a timer tick in the middle
- * only ever adds.
+ * Under `-icount shift=0` one guest instruction is one nanosecond of guest time, so each figure is
+ * a count of instructions (user, kernel and hypervisor together) and does not depend on the load of
+ * the machine. One line a row: BENCH <row> <nanoseconds for one operation> Each row runs once to
+ * warm up and then REPEATS times; the smallest is reported, since a timer tick in the middle only
+ * ever adds.
  *
- * With `pal.boot` on the kernel's command line it reports that it runs and powers off: the boot time is taken outside.
+ * With `pal.boot` on the kernel's command line it reports that it runs and powers off: the boot
+ * time is taken outside.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -50,7 +51,8 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Each row: does the operation `count` times; returns how many units that is (pages, say, instead of sweeps). */
+/* Each row: does the operation `count` times; returns how many units that is (pages, say, instead
+ * of sweeps). */
 
 static uint64_t row_getppid(unsigned count)
 {
@@ -75,8 +77,8 @@ static uint64_t row_fork(unsigned count)
 /* Apart from its loop: the child of vfork runs on this very stack frame. */
 static __attribute__((noinline)) void exec_once(void)
 {
-    static char *const argv[] = { "true", NULL };
-    static char *const envp[] = { NULL };
+    static char *const argv[] = {"true", NULL};
+    static char *const envp[] = {NULL};
     int status;
     pid_t pid = vfork();
 
@@ -182,7 +184,7 @@ static uint64_t row_clock(unsigned count)
 static uint64_t row_nanosleep(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        struct timespec t = { .tv_nsec = 100000 };
+        struct timespec t = {.tv_nsec = 100000};
 
         nanosleep(&t, NULL);
     }
@@ -195,15 +197,15 @@ static const struct row {
     uint64_t (*run)(unsigned count);
     unsigned count;
 } rows[] = {
-    { "getppid", row_getppid, 10000 },
-    { "fork", row_fork, 60 },
-    { "exec", row_exec, 30 },
-    { "touch", row_touch, 1 },
-    { "mprotect", row_mprotect, 200 },
-    { "pipe", row_pipe, 1000 },
-    { "tmpfs", row_tmpfs, 500 },
-    { "clock_gettime", row_clock, 10000 },
-    { "nanosleep", row_nanosleep, 100 },
+    {"getppid", row_getppid, 10000},
+    {"fork", row_fork, 60},
+    {"exec", row_exec, 30},
+    {"touch", row_touch, 1},
+    {"mprotect", row_mprotect, 200},
+    {"pipe", row_pipe, 1000},
+    {"tmpfs", row_tmpfs, 500},
+    {"clock_gettime", row_clock, 10000},
+    {"nanosleep", row_nanosleep, 100},
 };
 
 static void measure(const struct row *row)
