@@ -34,7 +34,24 @@ void domain_unlink_locked(struct mm_domain *d, struct frame *f);
 
 /* ---- one entry (pte.c) ---- */
 /* Refuses illegal bits (-XEN_EINVAL); forces those that are not the guest's to choose. */
-int entry_check(pte_t *e, unsigned level);
+static inline int entry_check(pte_t *e, unsigned level)
+{
+    pte_t v = *e;
+
+    if (unlikely((v & PTE_ADDR) >> env_phys_bits) || unlikely((v & PTE_NX) && !env_has_nx))
+        return -XEN_EINVAL;
+    if (level > 1) {
+        if (unlikely(v & (PTE_PSE | PTE_G)))
+            return -XEN_EINVAL;
+    } else {
+        v &= ~PTE_G;
+        /* RAM has one memory type, write-back: what is validated is what the walker reads. */
+        if (unlikely(v & PTE_CACHE) && frame_is_ram(pte_mfn(v)))
+            v &= ~PTE_CACHE;
+    }
+    *e = v | PTE_US;
+    return 0;
+}
 /* Take what present entry *e of a level-n table of d holds; frames of a level-1 entry must be pg's.
  * May clear PTE_RW of an I/O mapping. May wait. */
 int entry_get(struct mm_domain *d, struct mm_domain *pg, unsigned level, pte_t *e);

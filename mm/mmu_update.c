@@ -29,7 +29,7 @@ static bool upgrade(const struct mm_domain *pg, pte_t new)
 }
 
 /* Under the entry lock. False: the comparison failed. */
-static bool store_entry(pte_t *slot, pte_t *old, struct table_store *s)
+static inline bool store_entry(pte_t *slot, pte_t *old, struct table_store *s)
 {
     pte_t new = s->value;
 
@@ -62,8 +62,8 @@ static inline void drop_old(pte_t old, pte_t new, unsigned level, bool all)
 
 /* Locked store; *held says whether the new entry's references were taken. -XEN_EAGAIN: they are
  * needed. */
-static int locked_store(struct mm_domain *pt, struct mm_domain *pg, struct frame *f, unsigned level,
-                        pte_t *slot, struct table_store *s, bool held)
+static inline int locked_store(struct mm_domain *pt, struct mm_domain *pg, struct frame *f,
+                               unsigned level, pte_t *slot, struct table_store *s, bool held)
 {
     pte_t old, new = s->value;
     enum need need;
@@ -143,8 +143,8 @@ static int plain_store(struct mm_domain *pt, mfn_t m, unsigned index, pte_t valu
     return 0;
 }
 
-static int entry_request(struct mm_domain *pt, struct mm_domain *pg, uint64_t ptr, pte_t value,
-                         bool preserve_ad)
+static inline int entry_request(struct mm_domain *pt, struct mm_domain *pg, uint64_t ptr,
+                                pte_t value, bool preserve_ad)
 {
     mfn_t m = mfn(ptr >> PAGE_SHIFT);
     unsigned index = (ptr & (PAGE_SIZE - 1)) / sizeof(pte_t);

@@ -1,25 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One entry: which bits are legal, and what it holds. */
+/* What an entry holds. */
 #include "internal.h"
-
-int entry_check(pte_t *e, unsigned level)
-{
-    pte_t v = *e;
-
-    if (unlikely((v & PTE_ADDR) >> env_phys_bits) || unlikely((v & PTE_NX) && !env_has_nx))
-        return -XEN_EINVAL;
-    if (level > 1) {
-        if (unlikely(v & (PTE_PSE | PTE_G)))
-            return -XEN_EINVAL;
-    } else {
-        v &= ~PTE_G;
-        /* RAM has one memory type, write-back: what is validated is what the walker reads. */
-        if (unlikely(v & PTE_CACHE) && frame_is_ram(pte_mfn(v)))
-            v &= ~PTE_CACHE;
-    }
-    *e = v | PTE_US;
-    return 0;
-}
 
 /* An entry that names no RAM. Who maps with another domain's rights needs its own too. */
 static int io_get(struct mm_domain *d, struct mm_domain *pg, pte_t *e)

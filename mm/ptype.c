@@ -167,30 +167,3 @@ void frame_put_role(struct frame *f)
     role_put(f);
     frame_put(f);
 }
-
-bool table_lock(struct frame *f, unsigned level, uint16_t owner)
-{
-    uint64_t old = load_relaxed(&f->role);
-
-    for (;;) {
-        if (unlikely(role_table_level(old) != level))
-            return false;
-        if (unlikely(old & ROLE_LOCKED)) {
-            spin_wait();
-            old = load_relaxed(&f->role);
-            continue;
-        }
-        if (likely(compare_exchange(&f->role, &old, old | ROLE_LOCKED)))
-            break;
-    }
-    /* A validated table has holders, so it has an owner; locked, it keeps both. */
-    if (likely(f->owner == owner))
-        return true;
-    table_unlock(f);
-    return false;
-}
-
-void table_unlock(struct frame *f)
-{
-    fetch_and(&f->role, ~ROLE_LOCKED);
-}

@@ -8,6 +8,7 @@
 #ifndef MM_PTYPE_H
 #define MM_PTYPE_H
 
+#include "base/spinlock.h"
 #include "mm/frame.h"
 
 enum role_action {
@@ -31,9 +32,9 @@ static inline bool role_is_table(enum frame_role role)
 /* 1..4 for a validated table that nobody is releasing, else 0. */
 static inline unsigned role_table_level(uint64_t word)
 {
-    if ((word & (ROLE_VALIDATED | ROLE_BUSY)) != ROLE_VALIDATED || !role_is_table(role_of(word)))
-        return 0;
-    return (unsigned)role_of(word) - ROLE_L1 + 1;
+    unsigned level = (unsigned)role_of(word) - ROLE_L1; /* from 0; large when it is none */
+
+    return (word & (ROLE_VALIDATED | ROLE_BUSY)) == ROLE_VALIDATED && level < 4 ? level + 1 : 0;
 }
 static inline uint64_t role_word(enum frame_role role, uint64_t count)
 {
@@ -59,7 +60,32 @@ void frame_put_role(struct frame *f);
 
 /* Entry lock of a validated table of that level owned by `owner`: short, spins, never across a preemption
  * point. False (not locked) when the frame is not such a table. While it is locked it stays one. */
-bool table_lock(struct frame *f, unsigned level, uint16_t owner) __must_check;
-void table_unlock(struct frame *f);
+static inline void table_unlock(struct frame *f)
+{
+    fetch_and(&f->role, ~ROLE_LOCKED);
+}
+static inline __must_check bool table_lock(struct frame *f, unsigned level, uint16_t owner)
+{
+    const uint64_t looked_at = ROLE_MASK | ROLE_VALIDATED | ROLE_BUSY;
+    const uint64_t wanted = role_word((enum frame_role)(ROLE_L1 + level - 1), 0) | ROLE_VALIDATED;
+    uint64_t old = load_relaxed(&f->role);
+
+    for (;;) {
+        if (unlikely((old & looked_at) != wanted))
+            return false;
+        if (unlikely(old & ROLE_LOCKED)) {
+            spin_wait();
+            old = load_relaxed(&f->role);
+            continue;
+        }
+        if (likely(compare_exchange(&f->role, &old, old | ROLE_LOCKED)))
+            break;
+    }
+    /* A validated table has holders, so it has an owner; locked, it keeps both. */
+    if (likely(f->owner == owner))
+        return true;
+    table_unlock(f);
+    return false;
+}
 
 #endif
