@@ -243,25 +243,20 @@ static void extended_control(void)
     X("lidt", 0x0f, 0x01, 0x1f)                                                                    \
     X("lldt", 0x0f, 0x00, 0xd7)                                                                    \
     X("ltr", 0x0f, 0x00, 0xdf)                                                                     \
-    X("lmsw", 0x0f, 0x01, 0xf7) X("invlpg", 0x0f, 0x01, 0x3f) X("invd", 0x0f, 0x08, 0x90)          \
-        X("rdpmc", 0x0f, 0x33, 0x90) X("swapgs", 0x0f, 0x01, 0xf8) X("sysret", 0x48, 0x0f, 0x07)   \
-            X("sysexit", 0x48, 0x0f, 0x35) X("vmcall", 0x0f, 0x01, 0xc1)                           \
-                X("vmmcall", 0x0f, 0x01, 0xd9) X("vmrun", 0x0f, 0x01, 0xd8)                        \
-                    X("monitor", 0x0f, 0x01, 0xc8) X("mwait", 0x0f, 0x01, 0xc9)                    \
-                        X("clgi", 0x0f, 0x01, 0xdd) X("stgi", 0x0f, 0x01, 0xdc)                    \
-                            X("skinit", 0x0f, 0x01, 0xde) X("rsm", 0x0f, 0xaa, 0x90)               \
-                                X("vmload", 0x0f, 0x01, 0xda) X("cli", 0xfa, 0x90, 0x90)           \
-                                    X("sti", 0xfb, 0x90, 0x90) X("stac", 0x0f, 0x01, 0xcb)         \
-                                        X("clac", 0x0f, 0x01, 0xca) X("mov from cr2", 0x0f, 0x20,  \
-                                                                      0xd0)                        \
-                                            X("mov to cr2", 0x0f, 0x22, 0xd0)                      \
-                                                X("mov to dr7", 0x0f, 0x23, 0xf8) X("encls", 0x0f, \
-                                                                                    0x01, 0xcf)    \
-                                                    X("serialize", 0x0f, 0x01, 0xe8)               \
-                                                        X("wrussq", 0x66, 0x0f, 0x38)              \
-                                                            X("getsec", 0x0f, 0x37, 0x90)          \
-                                                                X("sgdt", 0x0f, 0x01, 0x07)        \
-                                                                    X("sidt", 0x0f, 0x01, 0x0f)
+    X("lmsw", 0x0f, 0x01, 0xf7)                                                                    \
+    X("invlpg", 0x0f, 0x01, 0x3f) X("invd", 0x0f, 0x08, 0x90) X("rdpmc", 0x0f, 0x33, 0x90) X(      \
+        "swapgs", 0x0f, 0x01, 0xf8) X("sysret", 0x48, 0x0f, 0x07) X("sysexit", 0x48, 0x0f, 0x35)   \
+        X("vmcall", 0x0f, 0x01, 0xc1) X("vmmcall", 0x0f, 0x01, 0xd9) X(                            \
+            "vmrun", 0x0f, 0x01, 0xd8) X("monitor", 0x0f, 0x01, 0xc8) X("mwait", 0x0f, 0x01, 0xc9) \
+            X("clgi", 0x0f, 0x01, 0xdd) X("stgi", 0x0f, 0x01, 0xdc) X("skinit", 0x0f, 0x01, 0xde)  \
+                X("rsm", 0x0f, 0xaa, 0x90) X("vmload", 0x0f, 0x01, 0xda)                           \
+                    X("cli", 0xfa, 0x90, 0x90) X("sti", 0xfb, 0x90, 0x90)                          \
+                        X("stac", 0x0f, 0x01, 0xcb) X("clac", 0x0f, 0x01, 0xca)                    \
+                            X("mov from cr2", 0x0f, 0x20, 0xd0) X("mov to cr2", 0x0f, 0x22, 0xd0)  \
+                                X("mov to dr7", 0x0f, 0x23, 0xf8) X("encls", 0x0f, 0x01, 0xcf)     \
+                                    X("serialize", 0x0f, 0x01, 0xe8) X("wrussq", 0x66, 0x0f, 0x38) \
+                                        X("getsec", 0x0f, 0x37, 0x90) X("sgdt", 0x0f, 0x01, 0x07)  \
+                                            X("sidt", 0x0f, 0x01, 0x0f)
 
 static uint64_t operand[4];
 
@@ -313,8 +308,8 @@ int main(void)
     test_begin("control-state");
     control_register("CR0", from_cr0, to_cr0, 8); /* task switched is the guest's */
     __asm__ volatile("clts");
-    /* Time stamp disable, debugging extensions and the base instructions are the guest's. */
-    control_register("CR4", from_cr4, to_cr4, 1ul << 2 | 1ul << 3 | 1ul << 16);
+    /* Time stamp disable, debugging extensions, base instructions and XSAVE are the guest's. */
+    control_register("CR4", from_cr4, to_cr4, 1ul << 2 | 1ul << 3 | 1ul << 16 | 1ul << 18);
     base_pointer();
     extended_control();
     privileged_instructions();

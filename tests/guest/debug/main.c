@@ -90,7 +90,12 @@ static void data_breakpoint(void)
     set_dr(7, 0);
 }
 
-/* A stack-segment load delays the exception into the instruction behind it. */
+/*
+ * SYSENTER is not among these: it saves no stack pointer, so in the kernel it is the end of
+ * the domain by right. `vectors` has it in user mode.
+ *
+ * A stack-segment load delays the exception into the instruction behind it.
+ */
 static uint32_t ss_cell[4];
 
 #define DELAYED(name, behind)                                                                      \
@@ -107,7 +112,6 @@ DELAYED(delayed_int3, "int3")
 DELAYED(delayed_int80, "int $0x80")
 DELAYED(delayed_int33, "int $33")
 DELAYED(delayed_icebp, ".byte 0xf1")
-DELAYED(delayed_sysenter, "sysenter")
 DELAYED(delayed_ud2, "ud2")
 DELAYED(delayed_nop, "nop")
 
@@ -124,8 +128,8 @@ static void delayed(void)
         void (*fn)(void *);
     } forms[] = {{"syscall", delayed_syscall}, {"int3", delayed_int3},
                  {"int 0x80", delayed_int80},  {"int 33", delayed_int33},
-                 {"icebp", delayed_icebp},     {"sysenter", delayed_sysenter},
-                 {"ud2", delayed_ud2},         {"nop", delayed_nop}};
+                 {"icebp", delayed_icebp},     {"ud2", delayed_ud2},
+                 {"nop", delayed_nop}};
 
     __asm__ volatile("mov %%ss, %0" : "=r"(ss_cell[0]));
     test_eq("36e", "watch the selector", set_dr(1, HC_ADDR(ss_cell)), 0);
