@@ -38,10 +38,12 @@ enum { EAX, EBX, ECX, EDX };
 #define F1C_XSAVE      B(26)
 #define F1C_OSXSAVE    B(27)
 #define F1C_HYPERVISOR B(31)
-/* FPU DE TSC MSR PAE CX8 APIC SEP CMOV PAT CLFSH MMX FXSR SSE SSE2 */
+/* FPU DE TSC MSR PAE CX8 APIC CMOV PAT CLFSH MMX FXSR SSE SSE2; SYSENTER not where long mode lacks
+ * it. */
 #define F1D                                                                                        \
-    (B(0) | B(2) | B(4) | B(5) | B(6) | B(8) | B(9) | B(11) | B(15) | B(16) | B(19) | B(23) |      \
-     B(24) | B(25) | B(26))
+    (B(0) | B(2) | B(4) | B(5) | B(6) | B(8) | B(9) | B(15) | B(16) | B(19) | B(23) | B(24) |      \
+     B(25) | B(26))
+#define F1D_SEP B(11)
 
 /* Leaf 7: BMI1, FDP, BMI2, ERMS, no FPU CS/DS, RDSEED, ADX, CLFLUSHOPT, CLWB, SHA; with AVX: AVX2.
  */
@@ -89,7 +91,7 @@ static void leaf_1(struct vcpu *v, uint32_t out[4])
     out[ECX] |= F1C_HYPERVISOR;
     if (msr_guest_cr4(v) & CR4_OSXSAVE)
         out[ECX] |= F1C_OSXSAVE;
-    out[EDX] &= F1D;
+    out[EDX] &= F1D | (cpu_features.intel_sysenter ? F1D_SEP : 0);
 }
 
 /* Deterministic cache parameters, each cache private to the vCPU. */

@@ -29,6 +29,7 @@ void machine_reset(void)
     acpi_mcfg_count = 0;
     cpu_features.xsave = true;
     cpu_features.nx = true;
+    cpu_features.intel_sysenter = true;
     cpu_features.xcr0 = 7;
     cpu_features.phys_bits = 40;
 }

@@ -278,6 +278,8 @@ static void test_cpuid_follows_state(void **state)
     assert_int_equal(guest(0xd, 1)[0], 7); /* not XSAVES */
     assert_int_equal(guest(0xd, 2)[0], 256);
     assert_int_equal(guest(0xd, 3)[0] | guest(0xd, 64)[0], 0);
+    cpu_features.intel_sysenter = false;
+    assert_int_equal(guest(1, 0)[3] & 1u << 11, 0);
     cpu_features.xcr0 = 3;
     assert_int_equal(guest(1, 0)[2] & (1u << 28 | 1u << 12 | 1u << 29), 0);
     assert_int_equal(guest(7, 0)[1] & 1u << 5, 0);
