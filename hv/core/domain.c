@@ -38,7 +38,7 @@ static void free_domain(struct domain *d)
         palloc_free_hv(d->shared_mfn, 0);
     }
     heap_free(d->vcpus);
-    heap_free(d->pirqs);
+    event_free_domain(d);
     heap_free(d);
 }
 

@@ -83,8 +83,8 @@ static void note_missing(struct vcpu *v, uint64_t number)
 #define note_missing(v, number) ((void)(v), (void)(number))
 #endif
 
-long hypercall_dispatch(struct vcpu *v, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
-                        uint64_t a4, uint64_t a5)
+static inline long dispatch(struct vcpu *v, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
+                            uint64_t a4, uint64_t a5)
 {
     if (unlikely(number >= HYPERCALL_COUNT))
         return -XEN_ENOSYS;
@@ -98,13 +98,18 @@ long hypercall_dispatch(struct vcpu *v, uint64_t number, uint64_t a1, uint64_t a
     return h->fn(v, a1, a2, a3, a4, a5);
 }
 
+long hypercall_dispatch(struct vcpu *v, uint64_t number, uint64_t a1, uint64_t a2, uint64_t a3,
+                        uint64_t a4, uint64_t a5)
+{
+    return dispatch(v, number, a1, a2, a3, a4, a5);
+}
+
 void hypercall_from_guest(struct regs *regs)
 {
     struct vcpu *v = current_vcpu();
 
     v->hypercalls++;
-    long result = hypercall_dispatch(v, regs->rax, regs->rdi, regs->rsi, regs->rdx, regs->r10,
-                                     regs->r8);
+    long result = dispatch(v, regs->rax, regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8);
     /* iret and a fatal error replaced the whole context: rax is then not ours to write. */
     if (regs->vector == ENTRY_SYSCALL)
         regs->rax = (uint64_t)result;

@@ -26,7 +26,6 @@ static struct vcpu *vcpu_alloc(unsigned cpu)
     v->stack->current = v;
     v->stack->cpu = cpus[cpu];
     v->info_mfn = ~0ull;
-    spin_init(&v->virq_lock);
     sched_init_vcpu(v, cpu);
     return v;
 }

@@ -172,6 +172,7 @@ long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_
         return op_register_info(v, target, arg);
     case VCPUOP_send_nmi:
         target->nmi_pending = true;
+        store_release(&target->exit_work, true);
         vcpu_wake(target);
         sched_kick(target->cpu);
         return 0;

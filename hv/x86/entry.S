@@ -356,16 +356,6 @@ iret_slow:
 guest_upper_start:
         .quad   ASM_HV_END
 
-/* ---- the general way out: stack pointer at struct regs at the top of the running vCPU's stack ---- */
-
-        .globl  guest_resume
-guest_resume:
-        RESTORE_REGS
-        add     $8, %rsp
-iret_instruction2:
-        iretq
-        ON_FAULT iret_instruction2, iret_failed
-
 /* IRET faulted: selectors or addresses that the guest chose. The frame is still there; tell the guest. */
 iret_failed:
         push    $0
@@ -418,12 +408,30 @@ entry_common:
         testb   $3, REGS_CS(%rsp)
         jz      from_hypervisor
         call    trap_from_guest
-        jmp     guest_resume
+        .globl  guest_resume
+/* ---- the general way out: stack pointer at struct regs at the top of the running vCPU's stack ---- */
+guest_resume:
+        RESTORE_REGS
+        add     $8, %rsp
+iret_instruction2:
+        iretq
+        ON_FAULT iret_instruction2, iret_failed
 from_hypervisor:
         call    trap_from_hypervisor
         RESTORE_REGS
         add     $8, %rsp
         iretq
+
+/* The same for page faults, the commonest by far. */
+page_fault_common:
+        SAVE_REGS
+        cld
+        USER_ACCESS_OFF
+        mov     %rsp, %rdi
+        testb   $3, REGS_CS(%rsp)
+        jz      from_hypervisor
+        call    page_fault_from_guest
+        jmp     guest_resume
 
 interrupt_common:
         SAVE_REGS
@@ -482,7 +490,7 @@ exception_\name:
         EXCEPTION np, 11, 1
         EXCEPTION ss, 12, 1
         EXCEPTION gp, 13, 1
-        EXCEPTION pf, 14, 1
+        EXCEPTION pf, 14, 1, page_fault_common
         EXCEPTION mf, 16, 0
         EXCEPTION ac, 17, 1
         EXCEPTION mc, 18, 0, ist_common

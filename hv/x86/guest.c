@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bounces: leaving for the guest kernel's handlers instead of where the guest was; and the last look
- * before a guest runs again.
+ * Bounces: leaving for the guest kernel's handlers instead of where the guest was; and the last
+ * look before a guest runs again.
  *
- * The frame a handler finds on its kernel stack (upwards): rcx, r11, [error code,] rip, cs with the event
- * mask in bits 32.., rflags, rsp, ss; its order is fixed by the interface and known to Linux' entry code.
+ * The frame a handler finds on its kernel stack (upwards): rcx, r11, [error code,] rip, cs with the
+ * event mask in bits 32.., rflags, rsp, ss; its order is fixed by the interface and known to Linux'
+ * entry code.
  */
 #include "base/string.h"
 #include "core/domain.h"
@@ -17,8 +18,8 @@
 #include "x86/insn.h"
 #include "x86/segments.h"
 
-#define RFLAGS_BOUNCE_CLEARS                                                                        \
-    (RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | RFLAGS_AC | RFLAGS_IOPL | RFLAGS_VIF |         \
+#define RFLAGS_BOUNCE_CLEARS                                                                       \
+    (RFLAGS_TF | RFLAGS_NT | RFLAGS_RF | RFLAGS_VM | RFLAGS_AC | RFLAGS_IOPL | RFLAGS_VIF |        \
      RFLAGS_VIP)
 
 void guest_enter_kernel(struct vcpu *v)
@@ -37,10 +38,12 @@ void guest_enter_user(struct vcpu *v)
 
 enum frame_kind { FRAME_PLAIN, FRAME_ERROR, FRAME_FAILSAFE };
 
-/* Push the frame and go to `address`. The guest's stack pointer must be sane for the whole frame: it is
- * written with one checked copy; if that fails the guest cannot be told of anything any more. */
-static void bounce(struct vcpu *v, struct regs *regs, uint64_t address, enum frame_kind kind,
-                   uint32_t error_code, bool mask_events)
+/* Push the frame and go to `address`. The guest's stack pointer must be sane for the whole frame:
+ * it is written with one checked copy; if that fails the guest cannot be told of anything any more.
+ */
+static inline __attribute__((always_inline)) void bounce(struct vcpu *v, struct regs *regs,
+                                                         uint64_t address, enum frame_kind kind,
+                                                         uint32_t error_code, bool mask_events)
 {
     uint64_t frame[12];
     unsigned n = 0;
@@ -57,7 +60,7 @@ static void bounce(struct vcpu *v, struct regs *regs, uint64_t address, enum fra
         for (unsigned i = 0; i < 4; i++)
             frame[n++] = 0; /* ds, es, fs, gs: those that failed were replaced by null selectors */
     frame[n++] = regs->rip;
-    frame[n++] = (cs & 0xffff) | ((uint64_t)!!mask << 32);
+    frame[n++] = (cs & 0xffff) | ((uint64_t) !!mask << 32);
     frame[n++] = (regs->rflags & ~(uint64_t)(RFLAGS_IF | RFLAGS_IOPL)) | (mask ? 0 : RFLAGS_IF);
     frame[n++] = regs->rsp;
     frame[n++] = regs->ss & 0xffff;
@@ -82,22 +85,29 @@ static void bounce(struct vcpu *v, struct regs *regs, uint64_t address, enum fra
 
 static bool has_error_code(unsigned vector)
 {
-    return vector < 32 && ((1u << vector) & ((1u << EXC_DF) | (1u << EXC_TS) | (1u << EXC_NP) |
-                                             (1u << EXC_SS) | (1u << EXC_GP) | (1u << EXC_PF) |
-                                             (1u << EXC_AC)));
+    return vector < 32 &&
+           ((1u << vector) & ((1u << EXC_DF) | (1u << EXC_TS) | (1u << EXC_NP) | (1u << EXC_SS) |
+                              (1u << EXC_GP) | (1u << EXC_PF) | (1u << EXC_AC)));
+}
+
+static bool has_handler(struct vcpu *v, unsigned vector)
+{
+    if (likely(v->traps[vector].address))
+        return true;
+    domain_crash(v->domain, "no handler for exception %u", vector);
+    return false;
 }
 
 void guest_inject(struct vcpu *v, unsigned vector, uint32_t error_code)
 {
-    struct regs *regs = vcpu_regs(v);
     const struct guest_trap *t = &v->traps[vector];
 
-    if (!t->address) {
-        domain_crash(v->domain, "no handler for exception %u", vector);
+    if (!has_handler(v, vector))
         return;
-    }
-    bounce(v, regs, t->address, has_error_code(vector) ? FRAME_ERROR : FRAME_PLAIN, error_code,
-           t->flags & 4);
+    if (has_error_code(vector))
+        bounce(v, vcpu_regs(v), t->address, FRAME_ERROR, error_code, t->flags & 4);
+    else
+        bounce(v, vcpu_regs(v), t->address, FRAME_PLAIN, 0, t->flags & 4);
 }
 
 void guest_inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code)
@@ -106,7 +116,9 @@ void guest_inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_co
     /* Guest kernels run in ring 3, but think of themselves as supervisor. */
     if (v->in_kernel)
         error_code &= ~(uint32_t)PF_USER;
-    guest_inject(v, EXC_PF, error_code);
+    const struct guest_trap *t = &v->traps[EXC_PF];
+    if (has_handler(v, EXC_PF))
+        bounce(v, vcpu_regs(v), t->address, FRAME_ERROR, error_code, t->flags & 4);
 }
 
 /* ---- system calls that entry.S does not do itself ---- */
@@ -198,11 +210,7 @@ static void deliver_nmi(struct vcpu *v, struct regs *regs)
     bounce(v, regs, v->nmi_address, FRAME_PLAIN, 0, true);
 }
 
-/*
- * Interrupts are off from here to the guest, so what is decided stays true: whoever changes it afterwards
- * sends an interrupt, which is taken in the guest's first instruction.
- */
-void guest_exit(struct vcpu *v, struct regs *regs)
+void guest_exit_work(struct vcpu *v, struct regs *regs)
 {
     for (;;) {
         if (unlikely(this_cpu()->need_resched)) {
@@ -212,10 +220,8 @@ void guest_exit(struct vcpu *v, struct regs *regs)
         if (unlikely(v->exit_work)) {
             v->exit_work = false;
             runstate_update_area(v);
-            continue;
-        }
-        if (unlikely(v->nmi_pending && !v->nmi_masked && v->nmi_address)) {
-            deliver_nmi(v, regs);
+            if (v->nmi_pending && !v->nmi_masked && v->nmi_address)
+                deliver_nmi(v, regs);
             continue;
         }
         if (event_deliverable(v) && v->event_cb.address) {

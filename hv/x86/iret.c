@@ -36,6 +36,7 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
     }
     regs->vector = 0; /* not by SYSRET */
     v->nmi_masked = false;
+    v->exit_work |= v->nmi_pending;
     WRITE_ONCE(v->info->evtchn_upcall_mask, !(f.rflags & RFLAGS_IF));
     if (to_user)
         guest_enter_user(v);

@@ -31,7 +31,7 @@ void env_wait_turn(void)
     }
     irq_window();
     tlb_serve_requests();
-    schedule();
+    vcpu_yield();
 }
 
 struct mm_domain *env_domain_get(unsigned domid)

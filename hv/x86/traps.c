@@ -2,9 +2,10 @@
 /*
  * Exceptions: what the hypervisor does with each, by who was interrupted.
  *
- * From a guest: a few are ours to resolve (privileged instructions, writes to page tables, LDT pages seen
- * for the first time); the rest bounce to the guest kernel. From the hypervisor: only the instructions
- * listed in .fixups may fault; anything else is our own bug and ends the machine with a report.
+ * From a guest: a few are ours to resolve (privileged instructions, writes to page tables, LDT
+ * pages seen for the first time); the rest bounce to the guest kernel. From the hypervisor: only
+ * the instructions listed in .fixups may fault; anything else is our own bug and ends the machine
+ * with a report.
  */
 #include "base/check.h"
 #include "base/log.h"
@@ -34,8 +35,8 @@ static uint64_t find_fixup(uint64_t rip)
     return 0;
 }
 
-/* Do the guest's tables allow this access after all? Then the fault came from a stale translation, which the
- * fault itself removed: just try again. */
+/* Do the guest's tables allow this access after all? Then the fault came from a stale translation,
+ * which the fault itself removed: just try again. */
 static bool fault_is_spurious(struct vcpu *v, uint64_t address, uint32_t error)
 {
     if ((error & PF_RSVD) || !guest_range_ok(address, 1))
@@ -78,8 +79,8 @@ static struct regs *copy_to_vcpu_stack(struct vcpu *v, const struct regs *regs)
     return &v->stack->regs;
 }
 
-/* A debug exception in the hypervisor: a breakpoint or single step of the guest that was delayed past SYSCALL or
- * left on by SYSENTER. It is dropped; the entry path clears the flag. */
+/* A debug exception in the hypervisor: a breakpoint or single step of the guest that was delayed
+ * past SYSCALL or left on by SYSENTER. It is dropped; the entry path clears the flag. */
 static void debug_in_hypervisor(struct regs *regs)
 {
     regs->rflags &= ~(uint64_t)RFLAGS_TF;
@@ -109,8 +110,8 @@ struct regs *trap_on_own_stack(struct regs *regs)
 
 /* ---- exceptions of a guest ---- */
 
-/* INT n: the gate of n is closed to ring 3, so it arrives as a general-protection fault that names n. The guest's
- * own table says whether its current mode may call it. */
+/* INT n: the gate of n is closed to ring 3, so it arrives as a general-protection fault that names
+ * n. The guest's own table says whether its current mode may call it. */
 static bool software_interrupt(struct vcpu *v, struct regs *regs)
 {
     unsigned vector = (regs->error_code >> 3) & 0xff;
@@ -135,25 +136,32 @@ static void guest_general_protection(struct vcpu *v, struct regs *regs)
     guest_inject(v, EXC_GP, regs->error_code);
 }
 
-static void guest_page_fault(struct vcpu *v, struct regs *regs)
+/* What is neither a guest's own affair nor a store to its page tables. True: resolved. */
+static bool unusual_page_fault(struct vcpu *v, struct regs *regs, uint64_t address)
 {
+    if (regs->error_code & PF_RSVD) {
+        domain_crash(v->domain, "a page-table entry has a reserved bit (address %lx)",
+                     (unsigned long)address);
+        return true;
+    }
+    return !guest_range_ok(address, 1) && window_guest_fault(v, regs, address);
+}
+
+void page_fault_from_guest(struct regs *regs)
+{
+    struct vcpu *v = current_vcpu();
     uint64_t address = read_cr2();
     uint32_t error = regs->error_code;
 
-    if ((error & (PF_PRESENT | PF_WRITE | PF_RSVD | PF_FETCH)) == (PF_PRESENT | PF_WRITE) &&
-        v->in_kernel && emulate_write_fault(v, regs, address))
-        return;
-    if (!guest_range_ok(address, 1) && window_guest_fault(v, regs, address))
-        return;
-    if (unlikely((error & (PF_PRESENT | PF_USER | PF_WRITE | PF_RSVD | PF_FETCH)) == PF_PRESENT) &&
-        guest_range_ok(address, 1) && far_return_emulate(regs))
-        return;
-    if (unlikely(error & PF_RSVD)) {
-        domain_crash(v->domain, "a page-table entry has a reserved bit (address %lx)",
-                     (unsigned long)address);
+    if (v->in_kernel && (error & (PF_PRESENT | PF_WRITE | PF_RSVD)) == (PF_PRESENT | PF_WRITE) &&
+        emulate_write_fault(v, regs, address)) {
+        guest_exit(v, regs);
         return;
     }
-    guest_inject_page_fault(v, address, error);
+    bool ordinary = !(error & PF_RSVD) && (address < HV_START || address >= HV_END);
+    if (likely(ordinary) || !unusual_page_fault(v, regs, address))
+        guest_inject_page_fault(v, address, error);
+    guest_exit(v, regs);
 }
 
 static void guest_debug(struct vcpu *v, struct regs *regs)
@@ -177,9 +185,6 @@ void trap_from_guest(struct regs *regs)
     struct vcpu *v = current_vcpu();
 
     switch (regs->vector) {
-    case EXC_PF:
-        guest_page_fault(v, regs);
-        break;
     case EXC_GP:
         guest_general_protection(v, regs);
         break;
@@ -227,13 +232,16 @@ static void (*const exception_entry[32])(void) = {
     [30] = exception_sx,
 };
 
-/* Only breakpoint, overflow and INT 0x80 may be called from ring 3; INT n of all others arrives as a
- * general-protection fault (software_interrupt). */
+/* Only breakpoint, overflow and INT 0x80 may be called from ring 3; INT n of all others arrives as
+ * a general-protection fault (software_interrupt). */
 void traps_init(void)
 {
     for (unsigned i = 0; i < 32; i++) {
-        enum ist ist = i == EXC_DF ? IST_DF : i == EXC_NMI ? IST_NMI : i == EXC_MC ? IST_MC
-                       : i == EXC_DB ? IST_DB : IST_NONE;
+        enum ist ist = i == EXC_DF    ? IST_DF
+                       : i == EXC_NMI ? IST_NMI
+                       : i == EXC_MC  ? IST_MC
+                       : i == EXC_DB  ? IST_DB
+                                      : IST_NONE;
         unsigned dpl = i == EXC_BP || i == EXC_OF ? 3 : 0;
         idt_set_gate(i, exception_entry[i] ? exception_entry[i] : exception_reserved, ist, dpl);
     }

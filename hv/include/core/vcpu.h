@@ -88,7 +88,6 @@ struct vcpu {
 
     /* --- events --- */
     uint16_t virq_port[NR_VIRQS];
-    spinlock_t virq_lock;
     int poll_port;           /* SCHEDOP_poll: the one port, -1 several, 0 not polling */
     uint64_t info_mfn;       /* frame held for vcpu_info, ~0: still in the shared page */
     struct vcpu_info *own_info; /* heap: where info lies for ids beyond the shared page's, until registered */

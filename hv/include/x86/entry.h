@@ -3,17 +3,18 @@
 #ifndef X86_ENTRY_H
 #define X86_ENTRY_H
 
-#include "core/vcpu.h"
+#include "core/event.h"
 
 /* traps.c */
 void trap_from_guest(struct regs *regs);
+void page_fault_from_guest(struct regs *regs);
 void trap_from_hypervisor(struct regs *regs);
 struct regs *trap_on_own_stack(struct regs *regs);
 void interrupt_from_guest(struct regs *regs);
 void interrupt_from_hypervisor(struct regs *regs);
 
 /* guest.c */
-void guest_exit(struct vcpu *v, struct regs *regs); /* last look before a guest runs; may switch vCPUs */
+void guest_exit_work(struct vcpu *v, struct regs *regs);
 void guest_stack_fault(struct regs *regs);
 void guest_iret_failed(struct regs *regs);
 void system_call_from_user(struct regs *regs);
@@ -33,12 +34,14 @@ __noreturn void stack_enter(uint64_t rsp, void (*fn)(void));
 extern char vcpu_first_entry[], guest_resume[];
 
 /* window.c */
-void window_load(struct vcpu *v);                        /* show v's GDT and LDT in this CPU's window */
-bool ldt_window_fault(struct vcpu *v, uint64_t address); /* true: an LDT page was promoted, try again */
+void window_load(struct vcpu *v); /* show v's GDT and LDT in this CPU's window */
+bool ldt_window_fault(struct vcpu *v,
+                      uint64_t address); /* true: an LDT page was promoted, try again */
 /* A guest faulted in the window: resolved, or turned into what it would see on bare hardware. */
 bool window_guest_fault(struct vcpu *v, struct regs *regs, uint64_t address);
 
-/* far_return.c: a present page of the guest's refused itself to a user access; true: carried out instead */
+/* far_return.c: a present page of the guest's refused itself to a user access; true: carried out
+ * instead */
 bool far_return_emulate(struct regs *regs);
 
 /* fpu.c */
@@ -64,5 +67,16 @@ int xsetbv_safe(uint64_t xcr0);
 /* tlb.c */
 void tlb_load_cr3(uint64_t cr3); /* and note the clock */
 void tlb_flush_local(void);
+
+/*
+ * The last look before a guest runs; may switch vCPUs. Interrupts are off from here to the guest,
+ * so what is decided stays true: whoever changes it afterwards sends an interrupt, which is taken
+ * at the guest's first instruction.
+ */
+static inline void guest_exit(struct vcpu *v, struct regs *regs)
+{
+    if (unlikely(v->stack->cpu->need_resched || v->exit_work || v->info->evtchn_upcall_pending))
+        guest_exit_work(v, regs);
+}
 
 #endif
