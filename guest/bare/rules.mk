@@ -11,7 +11,7 @@ GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-stack-protector -fno-pic -
 	-fno-common -fcf-protection=none -Wall -Wextra -Werror -Wno-missing-field-initializers -Wmissing-prototypes \
 	-ffile-prefix-map=$(CURDIR)=. -D__XEN_INTERFACE_VERSION__=0x00040e00 \
 	-Iguest/bare/include -Ihv/include
-GUEST_LDFLAGS := -nostdlib -static -no-pie -Wl,-T,guest/bare/link.ld -Wl,-z,noexecstack \
+GUEST_LDFLAGS := -nostdlib -static -Wl,-T,guest/bare/link.ld -Wl,-z,noexecstack \
 	-Wl,-z,max-page-size=4096 -Wl,--build-id=none -Wl,--no-warn-rwx-segments
 
 GUEST_LIB_OBJ := $(patsubst guest/bare/%,$(BUILD)/guest/lib/%.o,$(GUEST_LIB_SRC))
