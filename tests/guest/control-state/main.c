@@ -238,25 +238,28 @@ static void extended_control(void)
 }
 
 /* Every other privileged instruction: a fault, or nothing that lasts. */
-#define PRIVILEGED(X)                                                                              \
-    X("lgdt", 0x0f, 0x01, 0x17)                                                                    \
-    X("lidt", 0x0f, 0x01, 0x1f)                                                                    \
-    X("lldt", 0x0f, 0x00, 0xd7)                                                                    \
-    X("ltr", 0x0f, 0x00, 0xdf)                                                                     \
-    X("lmsw", 0x0f, 0x01, 0xf7)                                                                    \
-    X("invlpg", 0x0f, 0x01, 0x3f) X("invd", 0x0f, 0x08, 0x90) X("rdpmc", 0x0f, 0x33, 0x90) X(      \
-        "swapgs", 0x0f, 0x01, 0xf8) X("sysret", 0x48, 0x0f, 0x07) X("sysexit", 0x48, 0x0f, 0x35)   \
-        X("vmcall", 0x0f, 0x01, 0xc1) X("vmmcall", 0x0f, 0x01, 0xd9) X(                            \
-            "vmrun", 0x0f, 0x01, 0xd8) X("monitor", 0x0f, 0x01, 0xc8) X("mwait", 0x0f, 0x01, 0xc9) \
-            X("clgi", 0x0f, 0x01, 0xdd) X("stgi", 0x0f, 0x01, 0xdc) X("skinit", 0x0f, 0x01, 0xde)  \
-                X("rsm", 0x0f, 0xaa, 0x90) X("vmload", 0x0f, 0x01, 0xda)                           \
-                    X("cli", 0xfa, 0x90, 0x90) X("sti", 0xfb, 0x90, 0x90)                          \
-                        X("stac", 0x0f, 0x01, 0xcb) X("clac", 0x0f, 0x01, 0xca)                    \
-                            X("mov from cr2", 0x0f, 0x20, 0xd0) X("mov to cr2", 0x0f, 0x22, 0xd0)  \
-                                X("mov to dr7", 0x0f, 0x23, 0xf8) X("encls", 0x0f, 0x01, 0xcf)     \
-                                    X("serialize", 0x0f, 0x01, 0xe8) X("wrussq", 0x66, 0x0f, 0x38) \
-                                        X("getsec", 0x0f, 0x37, 0x90) X("sgdt", 0x0f, 0x01, 0x07)  \
-                                            X("sidt", 0x0f, 0x01, 0x0f)
+static const struct {
+    const char *name;
+    unsigned char b[3];
+} privileged[] = {
+    {"lgdt", {0x0f, 0x01, 0x17}},       {"lidt", {0x0f, 0x01, 0x1f}},
+    {"lldt", {0x0f, 0x00, 0xd7}},       {"ltr", {0x0f, 0x00, 0xdf}},
+    {"lmsw", {0x0f, 0x01, 0xf7}},       {"invlpg", {0x0f, 0x01, 0x3f}},
+    {"invd", {0x0f, 0x08, 0x90}},       {"rdpmc", {0x0f, 0x33, 0x90}},
+    {"swapgs", {0x0f, 0x01, 0xf8}},     {"sysret", {0x48, 0x0f, 0x07}},
+    {"sysexit", {0x48, 0x0f, 0x35}},    {"vmcall", {0x0f, 0x01, 0xc1}},
+    {"vmmcall", {0x0f, 0x01, 0xd9}},    {"vmrun", {0x0f, 0x01, 0xd8}},
+    {"monitor", {0x0f, 0x01, 0xc8}},    {"mwait", {0x0f, 0x01, 0xc9}},
+    {"clgi", {0x0f, 0x01, 0xdd}},       {"stgi", {0x0f, 0x01, 0xdc}},
+    {"skinit", {0x0f, 0x01, 0xde}},     {"rsm", {0x0f, 0xaa, 0x90}},
+    {"vmload", {0x0f, 0x01, 0xda}},     {"cli", {0xfa, 0x90, 0x90}},
+    {"sti", {0xfb, 0x90, 0x90}},        {"stac", {0x0f, 0x01, 0xcb}},
+    {"clac", {0x0f, 0x01, 0xca}},       {"mov from cr2", {0x0f, 0x20, 0xd0}},
+    {"mov to cr2", {0x0f, 0x22, 0xd0}}, {"mov to dr7", {0x0f, 0x23, 0xf8}},
+    {"encls", {0x0f, 0x01, 0xcf}},      {"serialize", {0x0f, 0x01, 0xe8}},
+    {"wrussq", {0x66, 0x0f, 0x38}},     {"getsec", {0x0f, 0x37, 0x90}},
+    {"sgdt", {0x0f, 0x01, 0x07}},       {"sidt", {0x0f, 0x01, 0x0f}},
+};
 
 static uint64_t operand[4];
 
@@ -272,34 +275,26 @@ static void run_bytes(void *arg)
 
 static void privileged_instructions(void)
 {
-    static const struct {
-        const char *name;
-        unsigned char b[3];
-    } list[] = {
-#define X(n, a, b, c) {n, {a, b, c}},
-        PRIVILEGED(X)
-#undef X
-    };
     unsigned char *code = mm_alloc_page();
 
-    for (unsigned int i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
+    for (unsigned int i = 0; i < sizeof(privileged) / sizeof(privileged[0]); i++) {
         uint64_t cr0 = reading(from_cr0), cr4 = reading(from_cr4), flags;
         struct trap_fault f = {.vector = 0};
         bool faulted;
 
-        memcpy(code, list[i].b, 3);
+        memcpy(code, privileged[i].b, 3);
         memset(code + 3, 0x90, 8);
         code[11] = 0xc3;
         memset(operand, 0, sizeof(operand));
         faulted = trap_run(run_bytes, code, &f);
         __asm__ volatile("pushfq; pop %0" : "=r"(flags));
         event_deliver(true);
-        test_true("35f", list[i].name,
+        test_true("35f", privileged[i].name,
                   (!faulted || f.vector == TRAP_GP || f.vector == TRAP_UD || f.vector == TRAP_PF) &&
                       (flags & 0x3200) == 0x200 && reading(from_cr0) == cr0 &&
                       reading(from_cr4) == cr4);
         if (!faulted)
-            test_note("%s does not fault", list[i].name);
+            test_note("%s does not fault", privileged[i].name);
     }
 }
 
