@@ -8,6 +8,9 @@ int mm_pin(struct mm_domain *d, mfn_t m, enum frame_role level)
     uint64_t old;
     int rc = frame_get_role(d, m, level, &f);
 
+    /* Busy with another role is "not now"; pinned at another level is plainly wrong. */
+    if (rc == -XEN_EBUSY && (load_relaxed(&frame_of(m)->role) & ROLE_PINNED))
+        rc = -XEN_EINVAL;
     if (rc)
         return rc;
     old = fetch_or(&f->role, ROLE_PINNED);

@@ -53,6 +53,7 @@ struct domain *domain_create(unsigned id, unsigned max_vcpus, uint64_t max_pages
     d->mm.privileged = privileged;
     d->refs = 1;
     d->max_vcpus = max_vcpus;
+    d->mm.vcpus = max_vcpus;
     d->pirq_eoi_mfn = ~0ull;
     list_init(&d->entry);
     spin_init(&d->event_lock);

@@ -185,6 +185,9 @@ void timer_interrupt(void)
     uint64_t now = time_now();
     unsigned ran = 0;
     struct timer *t;
+    /* How late the interrupt was taken is how long this CPU did not take interrupts. */
+    if (c->timer_programmed && c->timer_programmed < now)
+        c->longest_off_ns = max(c->longest_off_ns, now - c->timer_programmed);
     while (ran++ < TIMER_BATCH && (t = take_due(c, now))) {
         t->fn(t->arg);
         c->timer_running = NULL;

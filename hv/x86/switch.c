@@ -60,6 +60,7 @@ static void enter_guest(struct vcpu *v)
     window_load(v);
     vcpu_load_root(v);
     load_segments(v);
+    msr_load(v);
     fpu_restore(v);
     debug_load(v);
 }

@@ -88,7 +88,7 @@ struct cpu {
     bool exempt;                 /* idle on the hypervisor's own root: holds no guest translation */
 
     /* statistics */
-    uint64_t context_switches, hypercalls, longest_off_ns, off_since;
+    uint64_t context_switches, hypercalls, longest_off_ns;
 };
 
 extern struct cpu *cpus[MAX_CPUS];
