@@ -41,7 +41,7 @@ GENERATED := $(BUILD)/generated/version.h $(BUILD)/generated/hidden.h
 # V=1 shows whole commands.
 Q = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
-.PHONY: all run demo test iso bench fuzz matrix format format-check header-check clean help
+.PHONY: all run demo test iso bench fuzz format format-check header-check size matrix dom0 clean help
 all: $(BUILD)/palimpsest
 
 $(ROOTS)/.made: Makefile
@@ -117,12 +117,16 @@ format:
 format-check:
 	clang-format --dry-run -Werror $(FORMATTED)
 
+size:
+	@find hv mm -name '*.[chS]' | xargs cat | awk 'END { print "size: " NR " lines in hv and mm" }'
+
 # ---- domain 0, running, testing ----
--include tests/host/rules.mk
+HOST_BUILD := $(BUILD)/host
+HOST_CORE_BUILD := $(HOST_BUILD)/core
+-include tests/host/rules.mk tests/host/core/rules.mk tests/host/x86/rules.mk tests/host/boot/rules.mk
 -include guest/bare/rules.mk
 
 DOM0 := $(BUILD)/dom0/initrd.gz
-.PHONY: dom0
 dom0:
 	@PAL_BUILD=$(abspath $(BUILD)) tools/dom0-image/build.sh
 $(DOM0):
@@ -137,13 +141,12 @@ run: all $(DOM0)
 
 demo:
 	packaging/deps.sh
-	$(MAKE) all dom0
+	$(MAKE) -j$(JOBS) all dom0
 	packaging/demo.sh $(BUILD)
 
 test:
 	packaging/deps.sh
-	$(MAKE) all dom0 guests
-	packaging/test.sh $(BUILD)
+	@packaging/test.sh $(BUILD)
 
 bench: all dom0
 	$(PYTHON) tests/bench/run.py
@@ -163,6 +166,7 @@ help:
 	@echo "make bench      compare with the native kernel and Debian's Xen"
 	@echo "make matrix     boot on every kind of machine; make fuzz: an hour of fuzzing"
 	@echo "make format     format the sources; format-check and header-check only look"
+	@echo "make size       lines of the hypervisor"
 	@echo "make clean      remove $(BUILD)"
 	@echo "CC=clang builds with clang, DEBUG=1 with more checks, V=1 shows commands, BUILD=DIR goes elsewhere"
 

@@ -1,62 +1,117 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# test.sh BUILD: runs every suite, each to its end, and adds up. The last line is "N passed, N failed".
+# test.sh BUILD: builds and runs every part of the tests, each to its end or its own deadline, and adds up. A part that does
+# not run, or does not end in time, has failed, and so has each of its tests that was not reached. All of it together is over
+# within an hour. The last line is "N passed, N failed"; the logs stay in BUILD/test-logs.
+#   PAL_PARTS="form e2e"   only these parts       PAL_JOBS=N   machines at a time (default 2)
+#   PAL_TIME_SCALE=F       a factor on the deadlines inside the parts guest and e2e (default 3: for a busy machine)
 set -u
 build=$1
 logs=$build/test-logs
+: "${PAL_JOBS:=2}" "${PAL_TIME_SCALE:=3}"
+export PAL_JOBS PAL_TIME_SCALE
+PAL_BUILD=$(realpath -m "$build")
+export PAL_BUILD
+make="make --no-print-directory BUILD=$build -j$PAL_JOBS"
+rm -rf "$logs"
 mkdir -p "$logs"
-passed=0
-failed=0
+all_passed=0
+all_failed=0
+began=$(date +%s)
+budget=3540
 
-# add NAME STATUS PASSED FAILED: a suite that ended badly without naming a failure counts as one.
-add() {
-    bad=$4
-    [ "$2" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
-    [ $(($3 + bad)) -gt 0 ] || bad=1
-    passed=$((passed + $3))
-    failed=$((failed + bad))
-    echo "--- $1: $3 passed, $bad failed"
+# Each part runs in a process group of its own, which ends with the part's deadline or with us.
+trap 'kill "$(cat "$logs/running")" 2>/dev/null; exit 130' INT TERM HUP
+
+now() {
+    echo $(($(date +%s) - began))
 }
 
-# sum PATTERN FILE...: adds up the number that \1 of the pattern catches on each matching line.
-sum() {
-    pattern=$1
-    shift
-    cat "$@" 2>/dev/null | sed -n "s/$pattern/\1/p" | awk '{ n += $1 } END { print n + 0 }'
-}
-
-# run NAME COMMAND...: shows and keeps the output; the status is left in $status.
+# run NAME LIMIT COMMAND...: shows and keeps the output; the status goes to $status.
 run() {
     name=$1
-    shift
+    limit=$(($2 < budget - $(now) ? $2 : budget - $(now)))
+    shift 2
+    log=$logs/$name.log
     echo "--- $name"
-    { "$@" 2>&1; echo $? >"$logs/$name.status"; } | tee "$logs/$name.log"
-    status=$(cat "$logs/$name.status")
+    started=$(now)
+    {
+        # shellcheck disable=SC2016 # expanded by the inner shell
+        sh -c 'echo $$ >"$0"; exec timeout -k 15 "$@"' "$logs/running" "$((limit > 0 ? limit : 1))" "$@" </dev/null 2>&1
+        echo $? >"$logs/status"
+    } | tee "$log"
+    status=$(cat "$logs/status")
+    [ "$status" -ne 124 ] && [ "$status" -ne 137 ] || echo "--- $name: not done after $limit seconds"
 }
 
-for check in header-check format-check; do
-    run "$check" make --no-print-directory "$check"
-    add "$check" "$status" $((status == 0)) 0
+# add PASSED FAILED: the part that ran last; one that ended badly without naming a failure, or ran nothing, counts as one.
+add() {
+    failed=$2
+    [ "$status" -eq 0 ] || [ "$failed" -gt 0 ] || failed=1
+    [ $(($1 + failed)) -gt 0 ] || failed=1
+    all_passed=$((all_passed + $1))
+    all_failed=$((all_failed + failed))
+    printf '%-14s %4d passed, %d failed, %4d s\n' "$name" "$1" "$failed" $(($(now) - started)) >>"$logs/parts"
+    tail -n 1 "$logs/parts" | sed 's/^/--- /'
+}
+
+lines() { # PATTERN FILE
+    grep -c "$1" "$2" 2>/dev/null || true
+}
+
+# One that passes or fails as a whole.
+single() {
+    run "$@"
+    add $((status == 0)) 0
+}
+
+# Host tests end with "N passed, N failed".
+host() {
+    run "$@"
+    add "$(sed -n 's/^\([0-9]*\) passed, [0-9]* failed$/\1/p' "$log" | tail -n 1 | grep . || echo 0)" \
+        "$(sed -n 's/^[0-9]* passed, \([0-9]*\) failed$/\1/p' "$log" | tail -n 1 | grep . || echo 0)"
+}
+
+part_form() {
+    single format-check 60 $make format-check
+    single header-check 120 $make header-check
+    single clang 180 $make CC=clang BUILD="$build/clang" all guests header-check
+    single debug 120 $make DEBUG=1 BUILD="$build/debug" all
+    single reproducible 180 packaging/reproducible.sh "$build/reproducible"
+}
+
+part_host() {
+    host host-mm 420 $make host-test
+    host host-core 180 $make host-core-test
+    host host-x86 240 $make host-x86-test
+    host host-boot 180 $make host-boot-test
+    single fuzz-mm 180 $make host-fuzz-short
+    single fuzz-x86 120 $make host-x86-fuzz-short
+    single fuzz-boot 180 $make host-boot-fuzz-short
+}
+
+part_guest() {
+    run guest 720 tests/guest/run.py --hv "$build/palimpsest" --build "$build" --jobs "$PAL_JOBS" --patience "$PAL_TIME_SCALE"
+    ok=$(lines '^[^ ]*: ok (' "$log")
+    add "$ok" $(($(tests/guest/run.py --list | wc -l) - ok))
+}
+
+part_e2e() {
+    PAL_RESULTS=$PAL_BUILD/test-logs/e2e.results
+    export PAL_RESULTS
+    run e2e 1800 tests/e2e/run.sh
+    ok=$(lines '^passed ' "$PAL_RESULTS")
+    wanted=$(sed -n 's/^expected //p' "$PAL_RESULTS" 2>/dev/null | tail -n 1)
+    add "$ok" $((${wanted:-1} - ok))
+}
+
+single build 600 $make all dom0 guests
+for part in ${PAL_PARTS:-form host guest e2e}; do
+    "part_$part"
 done
 
-rm -f "$build"/host/*.log
-run host make --no-print-directory -k host-test
-add host "$status" "$(sum '.*\[  PASSED  \] \([0-9]*\) test.*' "$build"/host/*.log)" \
-    "$(sum '.*\[  FAILED  \] \([0-9]*\) test.*' "$build"/host/*.log)"
-run fuzz make --no-print-directory host-fuzz-short
-add fuzz "$status" $((status == 0)) 0
-
-run guest /usr/bin/python3 tests/guest/run.py --hv "$build/palimpsest" --build "$build"
-add guest "$status" "$(sum '^\([0-9]*\) passed, [0-9]* failed$' "$logs/guest.log")" \
-    "$(sum '^[0-9]* passed, \([0-9]*\) failed$' "$logs/guest.log")"
-
-run e2e tests/e2e/run.sh
-summary=$(tail -3 "$logs/e2e.log")
-number() {
-    echo "$summary" | sed -n "s/.*[^0-9]\([0-9][0-9]*\) $1.*/\1/p; s/^\([0-9][0-9]*\) $1.*/\1/p" | tail -1
-}
-p=$(number passed) f=$(number failed) e=$(number error)
-add e2e "$status" "${p:-0}" $((${f:-0} + ${e:-0}))
-
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+echo "--- all parts, in $(now) s"
+cat "$logs/parts"
+$make size
+echo "$all_passed passed, $all_failed failed" | tee "$logs/tally"
+[ "$all_failed" -eq 0 ]

@@ -15,14 +15,55 @@ import qemu  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: only with PAL_LONG=1")
+    # One line a test as it ends, for whoever must know what was reached when the run is cut short.
+    if "PAL_RESULTS" in os.environ and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Results(os.environ["PAL_RESULTS"]))
+
+
+class Results:
+    """Writes `expected N`, then `passed NAME` or `failed NAME` for each test; what is skipped is not expected."""
+
+    def __init__(self, path):
+        self.path = path
+        self.expected = None
+        self.done = set()  # what has been said, or will not be
+
+    def say(self, line):
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def expect(self, number):
+        if self.expected != number:
+            self.expected = number
+            self.say(f"expected {number}")
+
+    def pytest_collection_finish(self, session):
+        if session.items:
+            self.expect(len(session.items))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node, ids):
+        self.expect(len(ids))
+
+    def pytest_runtest_logreport(self, report):
+        if report.nodeid in self.done:
+            return
+        if report.skipped:
+            self.expect(self.expected - 1)
+        elif report.failed:
+            self.say(f"failed {report.nodeid}")
+        elif report.when == "teardown":
+            self.say(f"passed {report.nodeid}")
+        else:
+            return
+        self.done.add(report.nodeid)
 
 
 def pytest_collection_modifyitems(config, items):
     if os.environ.get("PAL_LONG") == "1":
         return
-    for item in items:
-        if "long" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="set PAL_LONG=1"))
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+    items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @pytest.fixture(scope="session", autouse=True)

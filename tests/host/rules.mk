@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Host tests of mm/: unit tests, races, the exhaustive search of the role word, fuzzing.
-#   host-test        build and run all of them under sanitizers
+#   host-test        build and run all but the fuzzing under sanitizers
 #   host-fuzz-short  half a minute of fuzzing; fuzz: FUZZ_SECONDS (default an hour)
 # HOST_CC may be gcc or clang; fuzzing needs clang.
 
@@ -21,8 +21,7 @@ HOST_BIN := $(HOST_UNIT:%=$(HOST_BUILD)/test_%) $(HOST_RACE:%=$(HOST_BUILD)/test
 .PHONY: host-test host-fuzz-short fuzz
 
 host-test: $(HOST_BIN)
-	@set -e; for t in $(HOST_BIN); do echo "host-test: $$(basename $$t)"; \
-	  timeout 300 $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; done
+	@tests/host/run.sh $(HOST_BUILD) $^
 
 # mm/ in two builds: as it is, and with a switching point before every atomic access.
 $(HOST_BUILD)/plain/%.o: mm/%.c

@@ -21,8 +21,7 @@ HOST_BOOT_TESTS := $(addprefix $(HOST_BOOT)/test_,image elf dom0)
 
 .PHONY: host-boot-test host-boot-fuzz-short host-boot-fuzz
 host-boot-test: $(HOST_BOOT_TESTS)
-	@set -e; for t in $(HOST_BOOT_TESTS); do echo "host-test: $$(basename $$t)"; \
-	  timeout 300 $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; done
+	@tests/host/run.sh $(HOST_BOOT) $^
 
 $(HOST_BOOT)/test_image: tests/host/boot/test_image.c tests/host/boot/make_image.c $(HOST_BOOT_IMAGE)
 $(HOST_BOOT)/test_elf: tests/host/boot/test_elf.c tests/host/boot/make_image.c hv/boot/elf_image.c hv/boot/elf_notes.c

@@ -11,8 +11,7 @@ HOST_CORE_TESTS := test_sched test_event test_timer
 
 .PHONY: host-core-test
 host-core-test: $(HOST_CORE_TESTS:%=$(HOST_CORE_BUILD)/%)
-	@set -e; for t in $^; do echo "host-core-test: $$(basename $$t)"; \
-	  timeout 300 $$t >$$t.log 2>&1 || { cat $$t.log; exit 1; }; done
+	@tests/host/run.sh $(HOST_CORE_BUILD) $^
 
 $(HOST_CORE_BUILD)/hv_%.o: hv/core/%.c
 	@mkdir -p $(@D)

@@ -20,11 +20,8 @@ HOSTX86_DEPENDS := $(HOSTX86_SOURCES) $(wildcard hv/x86/*.h hv/include/*/*.h mm/
 
 .PHONY: host-x86-test host-x86-fuzz-short fuzz-decode
 
-host-x86-test: $(HOSTX86_TESTS:%=$(HOSTX86)/%) $(HOSTX86)/dump_decoder
-	@set -e; for t in $(HOSTX86_TESTS); do echo "host-x86-test: $$t"; \
-	  timeout 300 $(HOSTX86)/$$t >$(HOSTX86)/$$t.log 2>&1 || { cat $(HOSTX86)/$$t.log; exit 1; }; done
-	@echo "host-x86-test: check_decoder"
-	@/usr/bin/python3 tests/host/x86/check_decoder.py $(HOSTX86)/dump_decoder $(HOSTX86)/dump.bin
+host-x86-test: $(HOSTX86_TESTS:%=$(HOSTX86)/%) $(HOSTX86)/check_decoder
+	@tests/host/run.sh $(HOSTX86) $^
 
 $(HOSTX86)/test_%: tests/host/x86/test_%.c $(HOSTX86_DEPENDS)
 	@mkdir -p $(@D)
@@ -32,6 +29,9 @@ $(HOSTX86)/test_%: tests/host/x86/test_%.c $(HOSTX86_DEPENDS)
 $(HOSTX86)/dump_decoder: tests/host/x86/dump_decoder.c $(HOSTX86_DEPENDS)
 	@mkdir -p $(@D)
 	$(HOST_CC) $(HOSTX86_FLAGS) $< hv/x86/decode.c -o $@
+$(HOSTX86)/check_decoder: $(HOSTX86)/dump_decoder tests/host/x86/check_decoder.py
+	@printf '#!/bin/sh\nexec /usr/bin/python3 tests/host/x86/check_decoder.py $< $@.bin\n' >$@
+	@chmod +x $@
 $(HOSTX86)/fuzz_decode: tests/host/x86/fuzz_decode.c $(HOSTX86_DEPENDS)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(HOSTX86_FLAGS) -fsanitize=fuzzer $< hv/x86/decode.c -o $@
