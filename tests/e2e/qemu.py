@@ -201,6 +201,8 @@ class Qemu:
         (self.directory / "command").write_text(" ".join(f"'{word}'" if " " in word else word for word in command))
         self.started = time.monotonic()
         self.child = PopenSpawn(command, timeout=60, maxread=65536, encoding="utf-8", codec_errors="replace")
+        # pexpect asks this kind of child over and over; without a pause that is a quarter of a CPU.
+        self.child.delayafterread = 0.05
         try:
             self.open_monitor()
         except BaseException:
