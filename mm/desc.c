@@ -84,14 +84,20 @@ int mm_set_gdt(struct mm_vcpu *v, const uint64_t *mfns, unsigned entries)
 
 int mm_set_ldt(struct mm_vcpu *v, uint64_t base, unsigned entries)
 {
+    mfn_t old[MM_LDT_FRAMES];
+
     if (entries > MM_LDT_FRAMES * DESC_PER_PAGE)
         return -XEN_EINVAL;
     if (entries && ((base & (PAGE_SIZE - 1)) || !guest_address(base) ||
                     !guest_address(base + entries * sizeof(uint64_t) - 1)))
         return -XEN_EINVAL;
-    mm_ldt_drop(v);
+    memcpy(old, v->ldt, sizeof(old));
+    for (unsigned i = 0; i < MM_LDT_FRAMES; i++)
+        v->ldt[i] = MFN_NONE;
     v->ldt_base = base;
     v->ldt_entries = entries;
+    env_ldt_changed(v);
+    drop_pages(old, MM_LDT_FRAMES); /* only now: no processor looks at them any more */
     return 0;
 }
 

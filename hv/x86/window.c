@@ -59,6 +59,23 @@ void window_load(struct vcpu *v)
     load_ldt(c, v);
 }
 
+void env_ldt_changed(struct mm_vcpu *m)
+{
+    struct vcpu *v = vcpu_of(m);
+    struct cpu *c = this_cpu();
+    bool shown = false;
+
+    if (v != current_vcpu())
+        return;
+    for (unsigned i = 0; i < MM_LDT_FRAMES; i++) {
+        shown |= c->window_ptes[LDT_SLOT + i] != 0;
+        c->window_ptes[LDT_SLOT + i] = 0;
+    }
+    if (shown)
+        tlb_flush_local();
+    load_ldt(c, v);
+}
+
 /* Is the address in this CPU's window, and at which offset from its start? */
 static bool in_window(uint64_t address, uint64_t *offset)
 {

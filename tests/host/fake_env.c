@@ -252,6 +252,13 @@ void env_root_changed(struct mm_vcpu *v)
     (void)v;
 }
 
+void env_ldt_changed(struct mm_vcpu *v)
+{
+    /* What the processor may still look at is what mm/ still holds: the pages keep their role. */
+    for (unsigned i = 0; i < MM_LDT_FRAMES; i++)
+        CHECK(mfn_eq(v->ldt[i], MFN_NONE));
+}
+
 void env_crash_domain(struct mm_domain *d, const char *why)
 {
     (void)d;

@@ -72,6 +72,10 @@ void env_fill_root(const struct mm_domain *d, uint64_t *l4);
  * return no CPU has the former root loaded on behalf of this vCPU, nor idles on it: mm/ may clear it. */
 void env_root_changed(struct mm_vcpu *v);
 
+/* The vCPU's LDT is another one (ldt_base, ldt_entries; no page of it promoted yet): if it runs on this CPU,
+ * show that. On return no CPU looks at pages of the former one on behalf of this vCPU: mm/ gives them free. */
+void env_ldt_changed(struct mm_vcpu *v);
+
 /* Write back and invalidate the data caches of this CPU, or of all. */
 void env_flush_caches(bool all);
 

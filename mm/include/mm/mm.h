@@ -40,14 +40,23 @@ int mm_pin(struct mm_domain *d, mfn_t m, enum frame_role level);
 int mm_unpin(struct mm_domain *d, mfn_t m);
 
 /*
- * A guest wrote to a page it maps read-only (hv/x86/emulate.c decoded the store): if pte_va's frame
- * is a level-1 table of the caller's domain, carry out the store of one naturally aligned 8-byte
- * entry as a checked update. If compare: only when the entry equals *expected; else *expected gets
- * what was found and 1 is returned. 0 done; -EINVAL not such a write, or not legal: the guest gets
- * its page fault. Short but for a new target's role.
+ * A guest wrote to a page it maps read-only (hv/x86/emulate_write.c decodes the store). mm_trapped_table: the
+ * level-1 table of the caller's domain that va lies in, or NULL: such a write is not for us. Short.
  */
-int mm_trapped_write(struct mm_vcpu *v, uint64_t va, uint64_t *expected, uint64_t value,
-                     bool compare);
+struct frame *mm_trapped_table(struct mm_vcpu *v, uint64_t va);
+/* The 8-byte entry at va's offset in that table. */
+static inline pte_t mm_trapped_read(struct frame *table, uint64_t va)
+{
+    const volatile pte_t *t = env_frame(frame_mfn(table));
+    return t[(va & (PAGE_SIZE - 1)) / sizeof(pte_t)];
+}
+/*
+ * Carry out the store of that whole entry as a checked update. If compare: only when the entry equals
+ * *expected; else *expected gets what was found and 1 is returned. 0 done; -EINVAL no table any more, or not
+ * legal: the guest gets its page fault. Short but for a new target's role.
+ */
+int mm_trapped_write(struct mm_vcpu *v, struct frame *table, uint64_t va, uint64_t *expected,
+                     uint64_t value, bool compare);
 
 /* Short. The entry that maps va at the lowest level reached from root, by frame numbers through the direct
  * map: *level gets 4..1; returns the entry (0 when not present above). For spurious-fault and fault checks. */
@@ -57,10 +66,12 @@ pte_t mm_walk(mfn_t root, uint64_t va, unsigned *level);
 /* Replace the vCPU's GDT by these guest frames (each takes ROLE_DESC after validation of its
  * descriptors). On failure the old one stays. 0, -EINVAL. The caller re-maps its window. */
 int mm_set_gdt(struct mm_vcpu *v, const uint64_t *mfns, unsigned entries);
+/* Replace the LDT by the table at this guest address (page-aligned); its pages are promoted on first use.
+ * env_ldt_changed shows it to the processor. 0, -EINVAL. */
 int mm_set_ldt(struct mm_vcpu *v, uint64_t base, unsigned entries);
 /* Promote LDT page `index` (0..15) of v, if within its limit and legal; MFN_NONE otherwise. */
 mfn_t mm_ldt_page(struct mm_vcpu *v, unsigned index);
-/* Drop the promoted pages (before the vCPU leaves the CPU, or when the LDT changes). */
+/* Drop the promoted pages: the vCPU leaves the CPU. */
 void mm_ldt_drop(struct mm_vcpu *v);
 /* HYPERVISOR_update_descriptor: one descriptor at machine address. 0, -EINVAL. */
 int mm_update_descriptor(struct mm_domain *d, uint64_t maddr, uint64_t desc);

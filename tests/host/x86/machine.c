@@ -47,6 +47,9 @@ struct vcpu *current_vcpu(void)
 
 static bool exists(uint64_t va, size_t n)
 {
+    if (va < machine.kernel_only + machine.kernel_only_bytes && va + n > machine.kernel_only &&
+        machine.cr3 != machine.vcpu.kernel_cr3)
+        return false;
     return guest_range_ok(va, n) && va >= machine.memory_start && va + n <= machine.memory_end;
 }
 
@@ -77,11 +80,21 @@ pte_t mm_walk(mfn_t root, uint64_t va, unsigned *level)
     return PTE_P | PTE_US | (va < machine.read_only_from ? PTE_RW : 0);
 }
 
-int mm_trapped_write(struct mm_vcpu *v, uint64_t va, uint64_t *expected, uint64_t value,
-                     bool compare)
+/* Frame numbers of the fake machine are host page numbers; no entry of the table is ever looked into. */
+uintptr_t env_direct_base;
+struct frame *frame_table = (struct frame *)64;
+
+struct frame *mm_trapped_table(struct mm_vcpu *v, uint64_t va)
+{
+    (void)v;
+    return exists(va, 1) && !machine.walk_entry ? frame_of(mfn(va >> PAGE_SHIFT)) : NULL;
+}
+
+int mm_trapped_write(struct mm_vcpu *v, struct frame *table, uint64_t va, uint64_t *expected,
+                     uint64_t value, bool compare)
 {
     uint64_t *entry = (uint64_t *)va;
-    (void)v;
+    (void)v, (void)table;
     if (machine.refuse_writes)
         return -XEN_EINVAL;
     machine.trapped_writes++;
@@ -273,6 +286,10 @@ uint64_t read_cr0(void)
 uint64_t read_cr4(void)
 {
     return machine.cr4;
+}
+void write_cr3(uint64_t v)
+{
+    machine.cr3 = v;
 }
 void write_cr4(uint64_t v)
 {

@@ -27,6 +27,10 @@ extern struct machine {
     /* Guest memory that exists: [memory_start, memory_end); writable below read_only_from. */
     uintptr_t memory_start, memory_end, read_only_from;
 
+    uint64_t cr3;
+    uintptr_t kernel_only; /* this part of it only while cr3 is the vCPU's kernel_cr3 */
+    size_t kernel_only_bytes;
+
     struct port_access accesses[MAX_ACCESSES];
     unsigned access_count;
     uint32_t next_in; /* what the next port read gives; counts up */

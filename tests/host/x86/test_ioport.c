@@ -110,8 +110,14 @@ static void test_rights(void **state)
     map[0x78 / 8] = 0xf0; /* 0x78..0x7b */
     machine.vcpu.iobmp = map;
     machine.vcpu.iobmp_limit = 128;
+    /* It lies in the kernel's memory: seen through its root only. */
+    machine.vcpu.kernel_cr3 = 0x1000;
+    machine.vcpu.user_cr3 = machine.cr3 = 0x2000;
+    machine.kernel_only = (uintptr_t)map;
+    machine.kernel_only_bytes = sizeof(map);
     START("\xef", 0x78, 1);
     assert_true(EMULATE());
+    assert_int_equal(machine.cr3, 0x2000);
     START("\xef", 0x79, 1); /* its last byte is not allowed */
     assert_false(EMULATE());
     START("\xee", 0x80, 1); /* beyond the bitmap */

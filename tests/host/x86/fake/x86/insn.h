@@ -17,6 +17,7 @@
 #define outw      real_outw
 #define outl      real_outl
 #define read_cr0  real_read_cr0
+#define write_cr3 real_write_cr3
 #define read_cr4  real_read_cr4
 #define write_cr4 real_write_cr4
 #include_next "x86/insn.h"
@@ -31,6 +32,7 @@
 #undef outw
 #undef outl
 #undef read_cr0
+#undef write_cr3
 #undef read_cr4
 #undef write_cr4
 
@@ -49,6 +51,7 @@ void outb(uint16_t port, uint8_t v);
 void outw(uint16_t port, uint16_t v);
 void outl(uint16_t port, uint32_t v);
 uint64_t read_cr0(void);
+void write_cr3(uint64_t v);
 uint64_t read_cr4(void);
 void write_cr4(uint64_t v);
 
