@@ -109,7 +109,7 @@ header-check: $(ROOTS)/.made $(GENERATED)
 	@for h in $(HEADERS); do \
 	    case $$h in hv/include/base/*) root=base;; mm/*|hv/include/abi/*) root=mm;; \
 	    hv/include/boot/*) root=boot;; *) root=hv;; esac; \
-	    $(CC) $(CFLAGS) -I$(ROOTS)/$$root -fsyntax-only -x c $$h || exit 1; done
+	    $(CC) $(CFLAGS) -I$(ROOTS)/$$root -fsyntax-only -include ./$$h -x c /dev/null || exit 1; done
 
 FORMATTED = $(sort $(shell find hv mm guest tests tools -name '*.[ch]'))
 format:

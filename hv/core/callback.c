@@ -15,7 +15,8 @@ static bool code_address_ok(uint64_t address)
     return guest_range_ok(address, 1);
 }
 
-long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_set_trap_table(struct vcpu *v, uint64_t table, uint64_t a2, uint64_t a3, uint64_t a4,
+                       uint64_t a5)
 {
     struct trap_info t;
     (void)a2, (void)a3, (void)a4, (void)a5;
@@ -70,8 +71,8 @@ static int set_callback(struct vcpu *v, unsigned type, uint64_t address, bool ma
     return 0;
 }
 
-long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall, uint64_t a4,
-                      uint64_t a5)
+long do_set_callbacks(struct vcpu *v, uint64_t event, uint64_t failsafe, uint64_t syscall,
+                      uint64_t a4, uint64_t a5)
 {
     (void)a4, (void)a5;
     if (!code_address_ok(event) || !code_address_ok(failsafe) || !code_address_ok(syscall))
@@ -103,7 +104,8 @@ static long callback_unregister(struct vcpu *v, uint64_t arg)
     return set_callback(v, u.type, 0, false);
 }
 
-long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
+                    uint64_t a5)
 {
     (void)a3, (void)a4, (void)a5;
     switch (cmd) {
@@ -116,7 +118,8 @@ long do_callback_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
     }
 }
 
-long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t a3, uint64_t a4,
+                     uint64_t a5)
 {
     (void)a3, (void)a4, (void)a5;
     v->kernel_ss = (uint16_t)(ss | 3);
@@ -157,7 +160,8 @@ long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t
     }
 }
 
-long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_set_gdt(struct vcpu *v, uint64_t frames, uint64_t entries, uint64_t a3, uint64_t a4,
+                uint64_t a5)
 {
     uint64_t mfns[MM_GDT_FRAMES];
     (void)a3, (void)a4, (void)a5;

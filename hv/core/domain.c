@@ -88,7 +88,8 @@ struct domain *domain_get(unsigned id)
         id = current_vcpu()->mm.d->id;
     struct domain *found = NULL;
     spin_lock(&domains_lock);
-    list_for_each(d, &domains, struct domain, entry) {
+    list_for_each(d, &domains, struct domain, entry)
+    {
         if (d->mm.id == id) {
             fetch_add(&d->refs, 1);
             found = d;

@@ -12,7 +12,8 @@
  * present context (iret) ends the list. -EFAULT when an entry cannot be read or its result not written: the
  * results of earlier ones stay.
  */
-long do_multicall(struct vcpu *v, uint64_t list, uint64_t count, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_multicall(struct vcpu *v, uint64_t list, uint64_t count, uint64_t a3, uint64_t a4,
+                  uint64_t a5)
 {
     struct multicall_entry e;
     struct regs *regs = vcpu_regs(v);
@@ -27,8 +28,8 @@ long do_multicall(struct vcpu *v, uint64_t list, uint64_t count, uint64_t a3, ui
             return -XEN_EFAULT;
         long result = -XEN_EINVAL;
         if (e.op != __HYPERVISOR_multicall)
-            result = hypercall_dispatch(v, e.op, e.args[0], e.args[1], e.args[2], e.args[3],
-                                        e.args[4]);
+            result =
+                hypercall_dispatch(v, e.op, e.args[0], e.args[1], e.args[2], e.args[3], e.args[4]);
         v->hypercalls++;
         if (regs->vector != ENTRY_SYSCALL)
             return 0;

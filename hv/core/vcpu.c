@@ -147,10 +147,25 @@ static void load_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     const struct cpu_user_regs *u = &c->user_regs;
 
     *r = (struct regs){
-        .r15 = u->r15, .r14 = u->r14, .r13 = u->r13, .r12 = u->r12, .rbp = u->rbp, .rbx = u->rbx,
-        .r11 = u->r11, .r10 = u->r10, .r9 = u->r9, .r8 = u->r8, .rax = u->rax, .rcx = u->rcx,
-        .rdx = u->rdx, .rsi = u->rsi, .rdi = u->rdi, .rip = u->rip, .rsp = u->rsp,
-        .cs = u->cs | 3u, .ss = u->ss | 3u,
+        .r15 = u->r15,
+        .r14 = u->r14,
+        .r13 = u->r13,
+        .r12 = u->r12,
+        .rbp = u->rbp,
+        .rbx = u->rbx,
+        .r11 = u->r11,
+        .r10 = u->r10,
+        .r9 = u->r9,
+        .r8 = u->r8,
+        .rax = u->rax,
+        .rcx = u->rcx,
+        .rdx = u->rdx,
+        .rsi = u->rsi,
+        .rdi = u->rdi,
+        .rip = u->rip,
+        .rsp = u->rsp,
+        .cs = u->cs | 3u,
+        .ss = u->ss | 3u,
         .rflags = (u->rflags & 0x254dd5) | RFLAGS_IF | RFLAGS_MBS,
     };
     v->ds = u->ds;
@@ -163,16 +178,17 @@ static void load_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     v->kernel_sp = c->kernel_sp;
     v->kernel_ss = (uint16_t)(c->kernel_ss | 3);
     v->in_kernel = c->flags & VGCF_in_kernel;
-    v->iopl = (u->rflags & RFLAGS_IOPL) / (RFLAGS_IOPL / 3); /* virtual: what its flags would have said */
+    v->iopl =
+        (u->rflags & RFLAGS_IOPL) / (RFLAGS_IOPL / 3); /* virtual: what its flags would have said */
 }
 
 static void load_callbacks(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     v->event_cb = (struct guest_callback){c->event_callback_eip, true};
-    v->failsafe_cb = (struct guest_callback){c->failsafe_callback_eip,
-                                             c->flags & VGCF_failsafe_disables_events};
-    v->syscall_cb = (struct guest_callback){c->syscall_callback_eip,
-                                            c->flags & VGCF_syscall_disables_events};
+    v->failsafe_cb =
+        (struct guest_callback){c->failsafe_callback_eip, c->flags & VGCF_failsafe_disables_events};
+    v->syscall_cb =
+        (struct guest_callback){c->syscall_callback_eip, c->flags & VGCF_syscall_disables_events};
     for (unsigned i = 0; i < 256; i++) {
         const struct trap_info *t = &c->trap_ctxt[i];
         if (t->address)

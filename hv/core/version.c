@@ -51,7 +51,8 @@ static long get_string(uint64_t arg, const char *text, size_t size)
     return put(arg, buf, size);
 }
 
-long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4,
+                    uint64_t a5)
 {
     (void)a3, (void)a4, (void)a5;
     switch (cmd) {
@@ -82,7 +83,8 @@ long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
     }
 }
 
-long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4,
+                  uint64_t a5)
 {
     const uint64_t known = BIT(VMASST_TYPE_4gb_segments) | BIT(VMASST_TYPE_writable_pagetables) |
                            BIT(VMASST_TYPE_pae_extended_cr3) |

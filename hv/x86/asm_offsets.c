@@ -4,8 +4,9 @@
 #include "x86/memory_map.h"
 #include "x86/segments.h"
 
-#define OFFSET(name, type, member) __asm__ volatile("\n.ascii \"@@ " #name " %0\"" : : "i"(offsetof(type, member)))
-#define VALUE(name, v)             __asm__ volatile("\n.ascii \"@@ " #name " %0\"" : : "i"((unsigned long)(v)))
+#define OFFSET(name, type, member)                                                                 \
+    __asm__ volatile("\n.ascii \"@@ " #name " %0\"" : : "i"(offsetof(type, member)))
+#define VALUE(name, v) __asm__ volatile("\n.ascii \"@@ " #name " %0\"" : : "i"((unsigned long)(v)))
 
 void asm_offsets(void)
 {

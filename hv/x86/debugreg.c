@@ -7,19 +7,31 @@
 #define DR6_ALWAYS  0xffff0ff0ull /* bits that read as one */
 #define DR7_ALWAYS  0x400ull
 #define DR7_GD      0x2000ull
-#define DR7_MUST_0  0xd800ull     /* reserved */
+#define DR7_MUST_0  0xd800ull /* reserved */
 #define DR7_ENABLED 0xffull
-#define DR7_IO      2             /* type of a breakpoint: port access */
+#define DR7_IO      2 /* type of a breakpoint: port access */
 
 static void write_dr(unsigned reg, uint64_t v)
 {
     switch (reg) {
-    case 0: __asm__ volatile("mov %0, %%db0" : : "r"(v)); break;
-    case 1: __asm__ volatile("mov %0, %%db1" : : "r"(v)); break;
-    case 2: __asm__ volatile("mov %0, %%db2" : : "r"(v)); break;
-    case 3: __asm__ volatile("mov %0, %%db3" : : "r"(v)); break;
-    case 6: __asm__ volatile("mov %0, %%db6" : : "r"(v)); break;
-    case 7: __asm__ volatile("mov %0, %%db7" : : "r"(v)); break;
+    case 0:
+        __asm__ volatile("mov %0, %%db0" : : "r"(v));
+        break;
+    case 1:
+        __asm__ volatile("mov %0, %%db1" : : "r"(v));
+        break;
+    case 2:
+        __asm__ volatile("mov %0, %%db2" : : "r"(v));
+        break;
+    case 3:
+        __asm__ volatile("mov %0, %%db3" : : "r"(v));
+        break;
+    case 6:
+        __asm__ volatile("mov %0, %%db6" : : "r"(v));
+        break;
+    case 7:
+        __asm__ volatile("mov %0, %%db7" : : "r"(v));
+        break;
     }
 }
 
@@ -70,17 +82,22 @@ static bool has_io_breakpoint(uint64_t dr7)
 long debug_set(struct vcpu *v, unsigned reg, uint64_t value)
 {
     switch (reg) {
-    case 0: case 1: case 2: case 3:
+    case 0:
+    case 1:
+    case 2:
+    case 3:
         if (!guest_range_ok(value, 8))
             return -XEN_EPERM;
         break;
-    case 4: case 6:
+    case 4:
+    case 6:
         reg = 6;
         if (value >> 32)
             return -XEN_EINVAL;
         value &= 0xe00f;
         break;
-    case 5: case 7:
+    case 5:
+    case 7:
         reg = 7;
         if (value >> 32)
             return -XEN_EINVAL;
@@ -106,7 +123,8 @@ long do_set_debugreg(struct vcpu *v, uint64_t reg, uint64_t value, uint64_t a3, 
     return reg > 7 ? -XEN_EINVAL : debug_set(v, (unsigned)reg, value);
 }
 
-long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
+long do_get_debugreg(struct vcpu *v, uint64_t reg, uint64_t a2, uint64_t a3, uint64_t a4,
+                     uint64_t a5)
 {
     (void)a2, (void)a3, (void)a4, (void)a5;
     if (reg > 7)

@@ -49,12 +49,14 @@ void window_load(struct vcpu *v)
 
     for (unsigned i = 0; i < MM_GDT_FRAMES; i++) {
         mfn_t m = v->mm.gdt[i];
-        c->window_ptes[i] = no_execute(mfn_eq(m, MFN_NONE) ? pte_make(zero_page_mfn, ZERO_PAGE_FLAGS)
-                                                           : pte_make(m, DESC_PAGE_FLAGS));
+        c->window_ptes[i] =
+            no_execute(mfn_eq(m, MFN_NONE) ? pte_make(zero_page_mfn, ZERO_PAGE_FLAGS)
+                                           : pte_make(m, DESC_PAGE_FLAGS));
     }
     for (unsigned i = 0; i < MM_LDT_FRAMES; i++) {
         mfn_t m = v->mm.ldt[i];
-        c->window_ptes[LDT_SLOT + i] = mfn_eq(m, MFN_NONE) ? 0 : no_execute(pte_make(m, DESC_PAGE_FLAGS));
+        c->window_ptes[LDT_SLOT + i] =
+            mfn_eq(m, MFN_NONE) ? 0 : no_execute(pte_make(m, DESC_PAGE_FLAGS));
     }
     load_ldt(c, v);
 }

@@ -44,23 +44,23 @@ struct pal_stats {
 /* Read the role of one frame, for tests. arg: struct pal_frame. */
 #define PALOP_frame 2
 struct pal_frame {
-    uint64_t mfn;     /* IN */
-    uint32_t owner;   /* domain id, or DOMID_* */
-    uint32_t role;    /* PAL_ROLE_* */
+    uint64_t mfn;   /* IN */
+    uint32_t owner; /* domain id, or DOMID_* */
+    uint32_t role;  /* PAL_ROLE_* */
     uint32_t role_count;
-    uint32_t refs;    /* general references */
-    uint32_t flags;   /* PAL_FRAME_* */
+    uint32_t refs;  /* general references */
+    uint32_t flags; /* PAL_FRAME_* */
     uint32_t pad;
 };
-#define PAL_ROLE_none 0
-#define PAL_ROLE_writable 1
-#define PAL_ROLE_l1 2
-#define PAL_ROLE_l2 3
-#define PAL_ROLE_l3 4
-#define PAL_ROLE_l4 5
-#define PAL_ROLE_desc 6
+#define PAL_ROLE_none       0
+#define PAL_ROLE_writable   1
+#define PAL_ROLE_l1         2
+#define PAL_ROLE_l2         3
+#define PAL_ROLE_l3         4
+#define PAL_ROLE_l4         5
+#define PAL_ROLE_desc       6
 #define PAL_FRAME_validated (1u << 0)
-#define PAL_FRAME_pinned (1u << 1)
-#define PAL_FRAME_busy (1u << 2)
+#define PAL_FRAME_pinned    (1u << 1)
+#define PAL_FRAME_busy      (1u << 2)
 
 #endif

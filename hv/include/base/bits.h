@@ -7,17 +7,17 @@
 
 #define BIT(n) (1ull << (n))
 
-#define load_acquire(p)      __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define store_release(p, v)  __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define load_relaxed(p)      __atomic_load_n((p), __ATOMIC_RELAXED)
-#define store_relaxed(p, v)  __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define fetch_add(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
-#define fetch_sub(p, v)      __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
-#define fetch_or(p, v)       __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
-#define fetch_and(p, v)      __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
-#define exchange(p, v)       __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define fetch_add(p, v)     __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_sub(p, v)     __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_or(p, v)      __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define fetch_and(p, v)     __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define exchange(p, v)      __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 /* *p == *expected ? *p = v : *expected = *p; true when stored. */
-#define compare_exchange(p, expected, v)                                                            \
+#define compare_exchange(p, expected, v)                                                           \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 #define full_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 

@@ -14,16 +14,16 @@ __noreturn void check_failed(const char *file, int line, const char *what);
 __noreturn void check_failed_op(const char *file, int line, const char *what, uint64_t left,
                                 uint64_t right);
 
-#define CHECK(c)                                                                                    \
-    do {                                                                                            \
-        if (unlikely(!(c)))                                                                         \
-            check_failed(__FILE__, __LINE__, #c);                                                   \
+#define CHECK(c)                                                                                   \
+    do {                                                                                           \
+        if (unlikely(!(c)))                                                                        \
+            check_failed(__FILE__, __LINE__, #c);                                                  \
     } while (0)
-#define CHECK_OP(a, op, b)                                                                          \
-    do {                                                                                            \
-        uint64_t a_ = (uint64_t)(a), b_ = (uint64_t)(b);                                            \
-        if (unlikely(!(a_ op b_)))                                                                  \
-            check_failed_op(__FILE__, __LINE__, #a " " #op " " #b, a_, b_);                         \
+#define CHECK_OP(a, op, b)                                                                         \
+    do {                                                                                           \
+        uint64_t a_ = (uint64_t)(a), b_ = (uint64_t)(b);                                           \
+        if (unlikely(!(a_ op b_)))                                                                 \
+            check_failed_op(__FILE__, __LINE__, #a " " #op " " #b, a_, b_);                        \
     } while (0)
 #define CHECK_EQ(a, b) CHECK_OP(a, ==, b)
 #define CHECK_LT(a, b) CHECK_OP(a, <, b)

@@ -9,7 +9,10 @@ struct list {
     struct list *next, *prev;
 };
 
-#define LIST_INIT(name) {&(name), &(name)}
+#define LIST_INIT(name)                                                                            \
+    {                                                                                              \
+        &(name), &(name)                                                                           \
+    }
 
 static inline void list_init(struct list *l)
 {
@@ -42,12 +45,12 @@ static inline void list_remove(struct list *entry)
     list_init(entry);
 }
 #define list_first(head, type, member) container_of((head)->next, type, member)
-#define list_for_each(pos, head, type, member)                                                      \
-    for (type *pos = container_of((head)->next, type, member); &pos->member != (head);              \
+#define list_for_each(pos, head, type, member)                                                     \
+    for (type *pos = container_of((head)->next, type, member); &pos->member != (head);             \
          pos = container_of(pos->member.next, type, member))
-#define list_for_each_safe(pos, tmp, head, type, member)                                            \
-    for (type *pos = container_of((head)->next, type, member),                                      \
-              *tmp = container_of(pos->member.next, type, member);                                  \
+#define list_for_each_safe(pos, tmp, head, type, member)                                           \
+    for (type *pos = container_of((head)->next, type, member),                                     \
+              *tmp = container_of(pos->member.next, type, member);                                 \
          &pos->member != (head); pos = tmp, tmp = container_of(pos->member.next, type, member))
 
 #endif

@@ -15,7 +15,10 @@ typedef struct spinlock {
     uint32_t serving; /* ticket that owns the lock */
 } spinlock_t;
 
-#define SPINLOCK_INIT {0, 0}
+#define SPINLOCK_INIT                                                                              \
+    {                                                                                              \
+        0, 0                                                                                       \
+    }
 
 /* One turn of a waiting loop; given by the machine (hv/x86) or by the host test's fake seam. */
 void spin_wait(void);

@@ -23,8 +23,8 @@ struct domain {
     /* event.c: under event_lock */
     spinlock_t event_lock;
     struct evtchn **evtchn_buckets;
-    unsigned evtchn_limit;    /* ports below this exist in buckets */
-    struct pirq *pirqs;       /* MAX_PIRQS entries (pirq.c), privileged domains only */
+    unsigned evtchn_limit; /* ports below this exist in buckets */
+    struct pirq *pirqs;    /* MAX_PIRQS entries (pirq.c), privileged domains only */
     uint64_t poll_mask[MAX_VCPUS / 64];
 
     uint64_t vm_assist; /* VMASST_TYPE_* bits */

@@ -15,7 +15,10 @@ typedef long hypercall_fn(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3,
 
 #define HYPERCALL_COUNT 64
 
-enum hypercall_who { HC_ANYONE, HC_CONTROL }; /* HC_CONTROL: -EPERM before anything else is looked at */
+enum hypercall_who {
+    HC_ANYONE,
+    HC_CONTROL
+}; /* HC_CONTROL: -EPERM before anything else is looked at */
 
 struct hypercall {
     hypercall_fn *fn;

@@ -19,8 +19,8 @@ extern bool time_tsc_stable; /* synchronised on all CPUs: guests may read it wit
 /* System time starts, at 0, by tsc_hz; once, when clock_init() knows it. Before, time_now() is 0. */
 void time_start(void);
 
-uint64_t time_now(void);                   /* ns */
-uint64_t time_tsc_of(uint64_t system_ns);  /* the inverse, for deadlines */
+uint64_t time_now(void);                  /* ns */
+uint64_t time_tsc_of(uint64_t system_ns); /* the inverse, for deadlines */
 
 /* Wall clock at system time 0; from the CMOS clock at boot, changed by domain 0 (XENPF_settime64). */
 void time_init_wallclock(void);

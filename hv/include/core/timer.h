@@ -9,8 +9,8 @@ struct timer {
     uint64_t deadline; /* system time, ns */
     void (*fn)(void *arg);
     void *arg;
-    unsigned cpu;   /* on whose heap */
-    unsigned index; /* place in the heap + 1; 0: not set */
+    unsigned cpu;     /* on whose heap */
+    unsigned index;   /* place in the heap + 1; 0: not set */
     unsigned running; /* CPUs that are in its callback */
 };
 

@@ -40,12 +40,12 @@ struct vcpu {
     struct domain *domain;
     struct stack_top *stack;
     struct vcpu_info *info; /* in the direct map; in the shared page until registered elsewhere */
-    bool in_kernel;           /* guest kernel mode: kernel root, kernel GS */
-    bool ts;                  /* guest's CR0.TS */
-    uint8_t iopl;             /* virtual I/O privilege level */
-    bool exit_work;           /* something else to do before returning to the guest: see guest_exit */
+    bool in_kernel;         /* guest kernel mode: kernel root, kernel GS */
+    bool ts;                /* guest's CR0.TS */
+    uint8_t iopl;           /* virtual I/O privilege level */
+    bool exit_work;         /* something else to do before returning to the guest: see guest_exit */
     uint64_t kernel_sp;
-    uint64_t syscall_frame;   /* where a system call's bounce frame goes; 0: take the slow path */
+    uint64_t syscall_frame; /* where a system call's bounce frame goes; 0: take the slow path */
     uint16_t kernel_ss;
     struct guest_callback event_cb, failsafe_cb, syscall_cb, syscall32_cb, sysenter_cb;
     uint64_t kernel_cr3, user_cr3; /* hardware values for the two roots (user: 0 when none) */
@@ -53,46 +53,48 @@ struct vcpu {
     /* --- traps and segments --- */
     struct guest_trap traps[256];
     uint64_t fs_base;
-    uint64_t gs_base_user, gs_base_kernel; /* the one of the current mode is live in the register while running */
+    /* The one of the current mode is live in the register while running. */
+    uint64_t gs_base_user, gs_base_kernel;
     uint16_t ds, es, fs, gs; /* saved while not running */
     uint64_t cr0, cr4;       /* as the guest sees them */
     uint32_t tsc_aux;        /* loaded by msr_load */
     uint64_t dr[8];
     uint64_t nmi_address;
     bool nmi_pending, nmi_masked;
-    void *xsave;             /* extended state, cpu_features.xsave_size bytes, aligned to 64 */
-    bool fpu_used;           /* ever initialised */
-    uint8_t *iobmp;          /* (guest address) PHYSDEVOP_set_iobitmap */
+    void *xsave;    /* extended state, cpu_features.xsave_size bytes, aligned to 64 */
+    bool fpu_used;  /* ever initialised */
+    uint8_t *iobmp; /* (guest address) PHYSDEVOP_set_iobitmap */
     unsigned iobmp_limit;
 
     /* --- scheduling: under sched lock of `cpu` (core/sched.h) --- */
     enum vcpu_state state;
-    unsigned pause_count;    /* > 0: does not run guest code (atomic) */
-    bool running;            /* its registers are on a CPU */
-    unsigned cpu;            /* where it runs, or ran last */
+    unsigned pause_count; /* > 0: does not run guest code (atomic) */
+    bool running;         /* its registers are on a CPU */
+    unsigned cpu;         /* where it runs, or ran last */
     struct list rq_entry;
-    uint64_t saved_rsp;      /* of its hypervisor stack while it is switched out */
+    uint64_t saved_rsp; /* of its hypervisor stack while it is switched out */
     uint64_t affinity[MAX_CPUS / 64];
     bool is_idle;
-    bool wake_pending;       /* woken while paused and blocked */
-    bool in_hypercall;       /* switched out inside the hypervisor, not at the guest boundary (for pause,
+    bool wake_pending; /* woken while paused and blocked */
+    bool in_hypercall; /* switched out inside the hypervisor, not at the guest boundary (for pause,
                                 audit, teardown); meaningless while running */
 
     /* --- time --- */
     struct timer periodic, singleshot, poll;
     uint64_t periodic_ns;
     struct vcpu_runstate_info runstate;
-    uint64_t runstate_va;    /* registered areas, 0: none */
+    uint64_t runstate_va; /* registered areas, 0: none */
     uint64_t time_va;
     uint32_t time_version;
 
     /* --- events --- */
     uint16_t virq_port[NR_VIRQS];
-    int poll_port;           /* SCHEDOP_poll: the one port, -1 several, 0 not polling */
-    uint64_t info_mfn;       /* frame held for vcpu_info, ~0: still in the shared page */
-    struct vcpu_info *own_info; /* heap: where info lies for ids beyond the shared page's, until registered */
-    bool claimed;            /* somebody gives, or gave, it a context (atomic) */
-    bool initialised;        /* has a complete context */
+    int poll_port;     /* SCHEDOP_poll: the one port, -1 several, 0 not polling */
+    uint64_t info_mfn; /* frame held for vcpu_info, ~0: still in the shared page */
+    struct vcpu_info
+        *own_info;    /* heap: where info lies for ids beyond the shared page's, until registered */
+    bool claimed;     /* somebody gives, or gave, it a context (atomic) */
+    bool initialised; /* has a complete context */
 
     uint64_t hypercalls;
 };

@@ -24,9 +24,9 @@ struct vcpu;
 struct cpu;
 
 struct stack_top {
-    uint64_t pad;         /* so that regs end at a multiple of 16: hardware aligns before it pushes */
-    struct regs regs;     /* the guest's, whenever the hypervisor was entered from a guest */
-    struct cpu *cpu;      /* the CPU this stack runs on now */
+    uint64_t pad;     /* so that regs end at a multiple of 16: hardware aligns before it pushes */
+    struct regs regs; /* the guest's, whenever the hypervisor was entered from a guest */
+    struct cpu *cpu;  /* the CPU this stack runs on now */
     struct vcpu *current; /* whose stack this is; on a CPU's exception stacks: NULL */
 };
 _Static_assert(offsetof(struct stack_top, cpu) % 16 == 0, "where SYSCALL and TSS.rsp0 point");
@@ -56,23 +56,23 @@ struct flush_request; /* hv/x86/tlb.c */
 struct timer;
 
 struct cpu {
-    unsigned id;       /* 0..cpu_count-1 */
+    unsigned id; /* 0..cpu_count-1 */
     uint32_t apic_id;
     uint32_t acpi_id;
     struct vcpu *current;
     struct vcpu *idle;
-    struct vcpu *switched_from;  /* set by context_switch, for sched_switch_tail */
+    struct vcpu *switched_from; /* set by context_switch, for sched_switch_tail */
     struct entry_data *entry;
     struct tss *tss;
-    uint64_t *window_ptes;       /* the 32 entries that map this CPU's GDT/LDT window */
+    uint64_t *window_ptes; /* the 32 entries that map this CPU's GDT/LDT window */
 
     /* sched.c */
-    bool need_resched;           /* set by anyone; look at the run queue before returning to a guest */
+    bool need_resched; /* set by anyone; look at the run queue before returning to a guest */
     spinlock_t rq_lock;
-    struct list rq;              /* runnable vCPUs that are not running */
+    struct list rq; /* runnable vCPUs that are not running */
     unsigned rq_len;
-    uint64_t slice_end;          /* ns; 0: nobody waits */
-    uint64_t run_start;          /* ns, when the running vCPU got this CPU */
+    uint64_t slice_end; /* ns; 0: nobody waits */
+    uint64_t run_start; /* ns, when the running vCPU got this CPU */
 
     /* timer.c */
     spinlock_t timer_lock;
@@ -82,10 +82,10 @@ struct cpu {
     uint64_t timer_programmed;   /* the hardware's deadline, 0: none */
 
     /* tlb.c */
-    uint64_t flushed_at;         /* TLB clock when this CPU last flushed everything */
-    uint32_t flush_pending;      /* a request waits in the mailbox */
+    uint64_t flushed_at;    /* TLB clock when this CPU last flushed everything */
+    uint32_t flush_pending; /* a request waits in the mailbox */
     bool online;
-    bool exempt;                 /* idle on the hypervisor's own root: holds no guest translation */
+    bool exempt; /* idle on the hypervisor's own root: holds no guest translation */
 
     /* statistics */
     uint64_t context_switches, hypercalls, longest_off_ns;
@@ -116,9 +116,10 @@ static inline struct vcpu *current_vcpu(void)
 
 /* What the hardware offers and the hypervisor uses; filled at boot (hv/x86/cpu.c). */
 struct cpu_features {
-    bool nx, smep, smap, umip, xsave, fsgsbase, x2apic, tsc_deadline, tsc_invariant, pge, pcid, avx, intel_sysenter;
+    bool nx, smep, smap, umip, xsave, fsgsbase, x2apic, tsc_deadline, tsc_invariant, pge, pcid, avx,
+        intel_sysenter;
     unsigned phys_bits;
-    uint64_t xcr0;      /* what guests may use */
+    uint64_t xcr0; /* what guests may use */
     unsigned xsave_size;
 };
 extern struct cpu_features cpu_features;

@@ -30,16 +30,16 @@ static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf)
                      : "a"(leaf), "c"(subleaf));
     return r;
 }
-#define DEFINE_CR(n)                                                                                \
-    static inline uint64_t read_cr##n(void)                                                         \
-    {                                                                                               \
-        uint64_t v;                                                                                 \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                              \
-        return v;                                                                                   \
-    }                                                                                               \
-    static inline void write_cr##n(uint64_t v)                                                      \
-    {                                                                                               \
-        __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                                  \
+#define DEFINE_CR(n)                                                                               \
+    static inline uint64_t read_cr##n(void)                                                        \
+    {                                                                                              \
+        uint64_t v;                                                                                \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v) : : "memory");                             \
+        return v;                                                                                  \
+    }                                                                                              \
+    static inline void write_cr##n(uint64_t v)                                                     \
+    {                                                                                              \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                                 \
     }
 DEFINE_CR(0)
 DEFINE_CR(2)

@@ -17,28 +17,28 @@
 #ifndef X86_MEMORY_MAP_H
 #define X86_MEMORY_MAP_H
 
-#define HV_START      0xffff800000000000
-#define HV_END        0xffff880000000000
+#define HV_START 0xffff800000000000
+#define HV_END   0xffff880000000000
 
-#define M2P_RO_BASE   0xffff800000000000
-#define WINDOWS_BASE  0xffff810000000000
-#define WINDOW_SIZE   0x40000 /* GDT 64 KiB, LDT 64 KiB, rest unmapped */
-#define WINDOW_LDT    0x10000 /* offset of the LDT in a CPU's window */
-#define STACKS_BASE   0xffff818000000000
-#define STACK_SLOT    0x8000
-#define STACK_SIZE    0x4000 /* upper half of the slot */
-#define FRAMES_BASE   0xffff820000000000
-#define M2P_RW_BASE   0xffff824000000000
-#define DEVICES_BASE  0xffff828000000000
-#define DEVICES_END   0xffff82c000000000
-#define IMAGE_BASE    0xffff82c000000000
-#define ENTRY_BASE    0xffff82c040000000 /* per CPU 2 pages: entry code (shared frame), its data */
-#define ENTRY_SIZE    0x2000
-#define DIRECT_BASE   0xffff830000000000
-#define DIRECT_END    0xffff840000000000
+#define M2P_RO_BASE  0xffff800000000000
+#define WINDOWS_BASE 0xffff810000000000
+#define WINDOW_SIZE  0x40000 /* GDT 64 KiB, LDT 64 KiB, rest unmapped */
+#define WINDOW_LDT   0x10000 /* offset of the LDT in a CPU's window */
+#define STACKS_BASE  0xffff818000000000
+#define STACK_SLOT   0x8000
+#define STACK_SIZE   0x4000 /* upper half of the slot */
+#define FRAMES_BASE  0xffff820000000000
+#define M2P_RW_BASE  0xffff824000000000
+#define DEVICES_BASE 0xffff828000000000
+#define DEVICES_END  0xffff82c000000000
+#define IMAGE_BASE   0xffff82c000000000
+#define ENTRY_BASE   0xffff82c040000000 /* per CPU 2 pages: entry code (shared frame), its data */
+#define ENTRY_SIZE   0x2000
+#define DIRECT_BASE  0xffff830000000000
+#define DIRECT_END   0xffff840000000000
 
 #define MAX_CPUS      256
-#define MAX_VCPUS     256 /* of one domain */
+#define MAX_VCPUS     256        /* of one domain */
 #define MAX_RAM_FRAME 0x10000000 /* 1 TiB */
 
 #endif

@@ -7,8 +7,8 @@
 #include "mm/env.h"
 #include "mm/frame.h"
 
-#define MM_GDT_FRAMES 14 /* FIRST_RESERVED_GDT_PAGE: guest pages of the GDT */
-#define MM_LDT_FRAMES 16 /* 8192 entries of 8 bytes */
+#define MM_GDT_FRAMES  14 /* FIRST_RESERVED_GDT_PAGE: guest pages of the GDT */
+#define MM_LDT_FRAMES  16 /* 8192 entries of 8 bytes */
 #define FRAME_LIST_END 0xffffffffu
 
 struct mm_domain {
@@ -18,13 +18,13 @@ struct mm_domain {
     unsigned vcpus;  /* ids of its vCPUs are below this (64 unless the embedder says otherwise):
                       * how much of a guest's vCPU bitmap is read */
 
-    spinlock_t lock;     /* the four below; innermost but for the allocator's */
-    uint32_t frames;     /* one of the ring of frames it owns, or FRAME_LIST_END */
-    uint64_t tot_pages;  /* frames on the ring and those being allocated to it */
-    uint64_t max_pages;  /* never exceeded, not even in passing */
-    uint64_t xen_pages;  /* hypervisor pages shared with it */
+    spinlock_t lock;    /* the four below; innermost but for the allocator's */
+    uint32_t frames;    /* one of the ring of frames it owns, or FRAME_LIST_END */
+    uint64_t tot_pages; /* frames on the ring and those being allocated to it */
+    uint64_t max_pages; /* never exceeded, not even in passing */
+    uint64_t xen_pages; /* hypervisor pages shared with it */
 
-    uint64_t max_gfn;    /* highest gfn + 1 named by populate, for XENMEM_maximum_gpfn */
+    uint64_t max_gfn; /* highest gfn + 1 named by populate, for XENMEM_maximum_gpfn */
 };
 
 struct mm_vcpu {

@@ -45,29 +45,31 @@ enum frame_role {
 /* owner: a domain id below DOMID_FIRST_RESERVED, or one of these. */
 #define OWNER_FREE ((uint16_t)0xffff) /* in the allocator */
 #define OWNER_HV   ((uint16_t)0xfffe) /* hypervisor heap, image, tables: nobody's to map */
-#define OWNER_XEN  ((uint16_t)0xfffd) /* hypervisor's page that the domain in `next` may map (palloc_share) */
-#define OWNER_IO   ((uint16_t)0xfffc) /* not RAM */
+#define OWNER_XEN                                                                                  \
+    ((uint16_t)0xfffd) /* hypervisor's page that the domain in `next` may map (palloc_share) */
+#define OWNER_IO ((uint16_t)0xfffc) /* not RAM */
 
 struct frame {
-    uint64_t role;      /* the role word */
-    uint32_t refs;      /* general references, REF_OWNED */
-    uint16_t owner;     /* domain id or OWNER_* */
-    uint16_t stamp_hi;  /* TLB clock when the last holder of the role went (48 bits) */
+    uint64_t role;     /* the role word */
+    uint32_t refs;     /* general references, REF_OWNED */
+    uint16_t owner;    /* domain id or OWNER_* */
+    uint16_t stamp_hi; /* TLB clock when the last holder of the role went (48 bits) */
     uint32_t stamp_lo;
-    uint32_t next;      /* ring of the owner's frames (domain lock), list of free blocks, or sharer */
+    uint32_t next; /* ring of the owner's frames (domain lock), list of free blocks, or sharer */
     uint32_t prev;
-    uint16_t cursor;    /* while busy: entries already validated / still held; heap page: objects in use */
-    uint8_t order;      /* free block's order; heap page: its class or order */
-    uint8_t flags;      /* FRAME_* */
+    uint16_t
+        cursor; /* while busy: entries already validated / still held; heap page: objects in use */
+    uint8_t order; /* free block's order; heap page: its class or order */
+    uint8_t flags; /* FRAME_* */
 };
 _Static_assert(sizeof(struct frame) == 32, "one entry a frame: keep it at half a cache line");
 
-#define FRAME_RAM    0x01 /* the frame exists as RAM */
-#define FRAME_DIRTY  0x02 /* free block: some of it had an owner since boot */
-#define FRAME_HEAD   0x04 /* first frame of a free block of `order` */
+#define FRAME_RAM       0x01 /* the frame exists as RAM */
+#define FRAME_DIRTY     0x02 /* free block: some of it had an owner since boot */
+#define FRAME_HEAD      0x04 /* first frame of a free block of `order` */
 #define FRAME_SHARED_RO 0x08 /* OWNER_XEN: may be mapped read-only only */
-#define FRAME_SLAB   0x10 /* heap page cut into objects (heap.c) */
-#define FRAME_SEEN   0x20 /* the audit's mark: on its owner's list */
+#define FRAME_SLAB      0x10 /* heap page cut into objects (heap.c) */
+#define FRAME_SEEN      0x20 /* the audit's mark: on its owner's list */
 
 extern struct frame *frame_table;
 extern uint64_t frame_count; /* frame numbers below this have an entry (holes: FRAME_RAM clear) */
