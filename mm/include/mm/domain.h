@@ -11,6 +11,8 @@
 #define MM_LDT_FRAMES  16 /* 8192 entries of 8 bytes */
 #define FRAME_LIST_END 0xffffffffu
 
+struct grant_table;
+
 struct mm_domain {
     uint16_t id;
     bool privileged; /* domain 0: I/O memory, foreign mappings of domains it manages */
