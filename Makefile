@@ -29,7 +29,7 @@ PARTS := hv/base mm hv/core hv/x86 hv/dev hv/boot
 COMPILER_INCLUDE := $(shell $(CC) -print-file-name=include)
 FLAGS := -ffreestanding -nostdinc -isystem $(COMPILER_INCLUDE) -isystem $(BUILD)/include \
 	-D__XEN_TOOLS__ -fpie -fvisibility=hidden -fcf-protection=none \
-	-ffile-prefix-map=$(CURDIR)/= -g
+	-ffile-prefix-map=$(CURDIR)=. -g
 CFLAGS := -std=gnu11 -O2 $(FLAGS) -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-common \
 	-fno-strict-aliasing -fno-omit-frame-pointer -include $(BUILD)/generated/hidden.h -fno-asynchronous-unwind-tables \
 	-Wall -Wextra -Werror -Wmissing-prototypes $(if $(DEBUG),-DPAL_DEBUG)

@@ -91,9 +91,9 @@ part_host() {
 }
 
 part_guest() {
-    run guest 720 tests/guest/run.py --hv "$build/palimpsest" --build "$build" --jobs "$PAL_JOBS" --patience "$PAL_TIME_SCALE"
+    run guest 720 /usr/bin/python3 tests/guest/run.py --hv "$build/palimpsest" --build "$build" --jobs "$PAL_JOBS" --patience "$PAL_TIME_SCALE"
     ok=$(lines '^[^ ]*: ok (' "$log")
-    add "$ok" $(($(tests/guest/run.py --list | wc -l) - ok))
+    add "$ok" $(($(/usr/bin/python3 tests/guest/run.py --list | wc -l) - ok))
 }
 
 part_e2e() {
