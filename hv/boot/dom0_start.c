@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "dom0_start.h"
 
+#include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "dev/dev.h"
 #include <xen/errno.h>
 
 #define MAGIC "xen-3.0-x86_64"
@@ -26,6 +28,14 @@ static const char *skip_word(const char *p)
     while (*p && *p != ' ' && *p != '\t')
         p++;
     return skip_spaces(p);
+}
+
+static bool has_word(const char *line, const char *beginning)
+{
+    for (const char *p = skip_spaces(line); *p; p = skip_word(p))
+        if (strncmp(p, beginning, strlen(beginning)) == 0)
+            return true;
+    return false;
 }
 
 const char *dom0_start_cmdline(const struct boot_info *info)
@@ -104,6 +114,26 @@ static void copy_cmdline(struct start_info *si, const char *cmdline)
     memcpy(si->cmd_line, cmdline, n);
 }
 
+#define BIOS_END 0x100000 /* kernels search the area below for the root pointer themselves */
+
+/* Firmware without a BIOS area (UEFI) has the ACPI root pointer anywhere, and kernels know one way to be told
+ * of it without firmware services: a word of their command line. One that is there already counts. */
+static void add_root_pointer(struct start_info *si)
+{
+    char *line = (char *)si->cmd_line;
+    size_t used = strnlen(line, MAX_GUEST_CMDLINE);
+    char word[32];
+    size_t n = (size_t)format(word, sizeof(word), " acpi_rsdp=%#lx", acpi_rsdp);
+
+    if (acpi_rsdp < BIOS_END || has_word(line, "acpi_rsdp="))
+        return;
+    if (used + n >= MAX_GUEST_CMDLINE) {
+        log_warn("domain 0's command line has no room for%s", word);
+        return;
+    }
+    memcpy(line + used, word, n);
+}
+
 void dom0_start_info(const struct dom0_memory *m, const struct dom0_layout *l,
                      const struct elf_image *image, const char *cmdline, uint64_t initrd_size)
 {
@@ -130,6 +160,7 @@ void dom0_start_info(const struct dom0_memory *m, const struct dom0_layout *l,
             si->flags |= SIF_MOD_START_PFN;
     }
     copy_cmdline(si, cmdline);
+    add_root_pointer(si);
     if (describe_console((dom0_vga_console_info_t *)(page + sizeof(*si)))) {
         si->console.dom0.info_off = sizeof(*si);
         si->console.dom0.info_size = sizeof(dom0_vga_console_info_t);
