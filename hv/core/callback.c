@@ -136,6 +136,8 @@ static bool base_ok(uint64_t base)
 long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t a3, uint64_t a4,
                          uint64_t a5)
 {
+    uint16_t selector;
+
     (void)v, (void)a3, (void)a4, (void)a5;
     if (which != SEGBASE_GS_USER_SEL && !base_ok(base))
         return -XEN_EINVAL;
@@ -150,9 +152,11 @@ long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t
         wrmsr(MSR_KERNEL_GS_BASE, base);
         return 0;
     case SEGBASE_GS_USER_SEL:
-        /* Load the selector as user mode would: its base becomes the user's. */
+        /* Load the selector as user mode would: its base becomes the user's. A null selector stays as it
+         * is: kernels read it back and take only 0 for "the base alone counts". */
+        selector = (uint16_t)base;
         __asm__ volatile("swapgs" : : : "memory");
-        load_gs((uint16_t)base | 3);
+        load_gs(selector > 3 ? selector | 3 : selector);
         __asm__ volatile("swapgs" : : : "memory");
         return 0;
     default:
