@@ -136,15 +136,23 @@ static void guest_general_protection(struct vcpu *v, struct regs *regs)
     guest_inject(v, EXC_GP, regs->error_code);
 }
 
-/* What is neither a guest's own affair nor a store to its page tables. True: resolved. */
+/*
+ * What is neither a guest's own affair nor a store to its page tables: a bad entry, an address of ours, or an
+ * access that the processor made with its own rights (to a descriptor table; or see far_return.c). True: resolved.
+ */
 static bool unusual_page_fault(struct vcpu *v, struct regs *regs, uint64_t address)
 {
-    if (regs->error_code & PF_RSVD) {
+    uint32_t error = regs->error_code;
+
+    if (error & PF_RSVD) {
         domain_crash(v->domain, "a page-table entry has a reserved bit (address %lx)",
                      (unsigned long)address);
         return true;
     }
-    return !guest_range_ok(address, 1) && window_guest_fault(v, regs, address);
+    if (!guest_range_ok(address, 1))
+        return window_guest_fault(v, regs, address);
+    return (error & (PF_PRESENT | PF_USER | PF_WRITE | PF_FETCH)) == PF_PRESENT &&
+           far_return_emulate(regs);
 }
 
 void page_fault_from_guest(struct regs *regs)
@@ -158,7 +166,8 @@ void page_fault_from_guest(struct regs *regs)
         guest_exit(v, regs);
         return;
     }
-    bool ordinary = !(error & PF_RSVD) && (address < HV_START || address >= HV_END);
+    bool ordinary =
+        (error & (PF_RSVD | PF_USER)) == PF_USER && (address < HV_START || address >= HV_END);
     if (likely(ordinary) || !unusual_page_fault(v, regs, address))
         guest_inject_page_fault(v, address, error);
     guest_exit(v, regs);
