@@ -18,14 +18,14 @@ static inline enum need entry_need(pte_t old, pte_t new, unsigned level)
 
 /* A read-only entry of pg's own frame becomes writable: under the entry lock its reference is
  * stable, so the role is all that is missing. Not if that takes waiting. */
-static bool upgrade(const struct mm_domain *pg, pte_t new)
+static inline bool upgrade(const struct mm_domain *pg, pte_t new)
 {
     struct frame *f;
 
     if (!frame_is_ram(pte_mfn(new)))
         return false;
     f = frame_of(pte_mfn(new));
-    return f->owner == pg->id && !pg->dying && role_try_get(f, ROLE_WRITABLE);
+    return f->owner == pg->id && !pg->dying && role_try_get_writable(f);
 }
 
 /* Under the entry lock. False: the comparison failed. */
@@ -183,10 +183,96 @@ static inline int one_request(struct mm_domain *pt, struct mm_domain *pg,
     }
 }
 
+/*
+ * Runs. Requests mostly come in a row for one level-1 table, and most change flag bits of a present
+ * entry or fill an empty one with a page of the caller's own. Those need neither waiting nor
+ * looking elsewhere, so they are done under the entry lock of the table, which is kept from one
+ * request to the next. Everything else ends the run and goes the general way.
+ */
+struct run {
+    struct frame *table; /* locked, or NULL */
+    pte_t *entries;
+};
+
+static inline void run_end(struct run *run)
+{
+    if (run->table)
+        table_unlock(run->table);
+    run->table = NULL;
+}
+
+static inline bool run_enter(struct run *run, const struct mm_domain *pt, mfn_t m)
+{
+    if (likely(run->table == frame_of(m)))
+        return true;
+    run_end(run);
+    if (unlikely(!frame_is_ram(m)) || !table_lock(frame_of(m), 1, pt->id))
+        return false;
+    run->table = frame_of(m);
+    run->entries = env_frame(m);
+    return true;
+}
+
+/* Present before and after, the same frame and memory type. */
+static inline bool change_flags(struct mm_domain *pg, pte_t *slot, pte_t old, pte_t new,
+                                bool preserve_ad)
+{
+    pte_t changed = old ^ new;
+
+    if (changed & (PTE_P | PTE_ADDR | PTE_CACHE))
+        return false;
+    if ((changed & new &PTE_RW) && !upgrade(pg, new))
+        return false;
+    if (preserve_ad) {
+        pte_t found = old;
+        while (!compare_exchange(slot, &found, new | (found & (PTE_A | PTE_D))))
+            ; /* only the hardware, which sets each of the two once, is in the way */
+    } else {
+        WRITE_ONCE(*slot, new);
+    }
+    if ((changed & old & PTE_RW) && frame_is_ram(pte_mfn(old)))
+        role_put(frame_of(pte_mfn(old))); /* of plain data: short */
+    return true;
+}
+
+/* An empty entry gets a page of RAM whose role needs no change. */
+static inline bool fill_empty(struct mm_domain *pg, pte_t *slot, pte_t new)
+{
+    struct frame *f;
+
+    if ((new &PTE_CACHE) || !(f = frame_get(pg, pte_mfn(new))))
+        return false;
+    if ((new &PTE_RW) && (f->owner != pg->id || !role_try_get_writable(f))) {
+        frame_put(f);
+        return false;
+    }
+    WRITE_ONCE(*slot, new);
+    return true;
+}
+
+static inline bool run_request(struct run *run, struct mm_domain *pt, struct mm_domain *pg,
+                               const struct mmu_update *r)
+{
+    uint64_t kind = r->ptr & (sizeof(pte_t) - 1);
+    pte_t new = (r->val & ~PTE_G) | PTE_US;
+
+    if (kind != MMU_NORMAL_PT_UPDATE && kind != MMU_PT_UPDATE_PRESERVE_AD)
+        return false;
+    if (!(new &PTE_P) || (unlikely(!env_has_nx) && (new &PTE_NX)))
+        return false;
+    if (!run_enter(run, pt, mfn(r->ptr >> PAGE_SHIFT)))
+        return false;
+    pte_t *slot = run->entries + (r->ptr & (PAGE_SIZE - 1)) / sizeof(pte_t);
+    pte_t old = *(volatile pte_t *)slot;
+    if (likely(old & PTE_P))
+        return change_flags(pg, slot, old, new, kind == MMU_PT_UPDATE_PRESERVE_AD);
+    return fill_empty(pg, slot, new);
+}
+
 #define BATCH 16 /* requests fetched at a time */
 
 /* Up to BATCH requests from va; fewer when not all are readable. */
-static unsigned fetch(struct mmu_update *r, uint64_t va, unsigned left)
+static inline unsigned fetch(struct mmu_update *r, uint64_t va, unsigned left)
 {
     unsigned n = min(left, (unsigned)BATCH);
 
@@ -195,23 +281,52 @@ static unsigned fetch(struct mmu_update *r, uint64_t va, unsigned left)
     return n > 1 && env_copy_from_guest(r, va, sizeof(*r)) == 0 ? 1 : 0;
 }
 
+/* Requests already fetched; the number carried out. */
+static inline unsigned batch(struct mm_domain *pt, struct mm_domain *pg, const struct mmu_update *r,
+                             unsigned n, long *error)
+{
+    struct run run = {NULL, NULL};
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        if (likely(run_request(&run, pt, pg, &r[i])))
+            continue;
+        run_end(&run);
+        *error = one_request(pt, pg, &r[i]);
+        if (unlikely(*error))
+            break;
+    }
+    run_end(&run);
+    return i;
+}
+
+/* A single request, as the fault paths of stock kernels make them. */
+static inline long single_request(struct mm_domain *d, uint64_t va)
+{
+    struct mmu_update r;
+    struct run run = {NULL, NULL};
+
+    if (unlikely(env_copy_from_guest(&r, va, sizeof(r))))
+        return -XEN_EFAULT;
+    bool done = run_request(&run, d, d, &r);
+    run_end(&run);
+    return likely(done) ? 0 : one_request(d, d, &r);
+}
+
 static long all_requests(struct mm_domain *pt, struct mm_domain *pg, uint64_t va, unsigned count,
                          unsigned *done)
 {
     struct mmu_update r[BATCH];
+    long error = 0;
 
     while (*done < count) {
         unsigned n = fetch(r, va + (uint64_t)*done * sizeof(*r), count - *done);
 
         if (n == 0)
             return -XEN_EFAULT;
-        for (unsigned i = 0; i < n; i++) {
-            int rc = one_request(pt, pg, &r[i]);
-
-            if (unlikely(rc))
-                return rc;
-            ++*done;
-        }
+        *done += batch(pt, pg, r, n, &error);
+        if (unlikely(error))
+            return error;
         if (*done < count)
             env_preempt_point();
     }
@@ -231,6 +346,8 @@ long mm_mmu_update(struct mm_vcpu *v, uint64_t reqs_va, unsigned count, uint64_t
     int error = 0;
     long rc;
 
+    if (count == 1 && foreign == DOMID_SELF && !done_va)
+        return single_request(d, reqs_va);
     if (unlikely(count >> 31))
         return -XEN_EINVAL;
     if (unlikely(foreign != DOMID_SELF)) {

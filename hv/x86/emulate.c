@@ -48,12 +48,12 @@ static bool is_code64(const struct vcpu *v, unsigned cs)
 
 /* The bytes at rip, as far as they can be read, at least a longest instruction if possible; their
  * number. */
-static unsigned fetch_bytes(uint64_t rip, uint8_t bytes[FETCH_BYTES])
+static inline unsigned fetch_bytes(uint64_t rip, uint8_t bytes[FETCH_BYTES])
 {
     unsigned in_page = (unsigned)(PAGE_SIZE - (rip & ~PAGE_MASK));
 
     if (likely(in_page >= FETCH_BYTES))
-        return copy_from_guest(bytes, rip, FETCH_BYTES) ? 0 : FETCH_BYTES;
+        return copy16_from_guest(bytes, rip) ? 0 : FETCH_BYTES;
     if (copy_from_guest(bytes, rip, in_page))
         return 0;
     if (in_page < INSN_MAX_BYTES &&

@@ -12,7 +12,6 @@
  * Registers and flags change only after the store has succeeded. This is a hot path.
  */
 #include "alu.h"
-#include "core/uaccess.h"
 #include "emulate.h"
 #include "operand.h"
 
@@ -37,38 +36,41 @@ static void store_results(struct regs *regs, const struct insn *insn, const stru
     }
 }
 
-/* Apply insn to `size` bytes at va as an update of the entry around them. 0, MISMATCH or -EINVAL.
- */
-static int update_entry(struct vcpu *v, struct regs *regs, const struct insn *insn, uint64_t va,
-                        struct alu_result *r)
+/* Apply insn to its bytes at va as an update of the entry around them. 0, MISMATCH or -EINVAL. */
+static inline int update_entry(struct vcpu *v, struct frame *table, struct regs *regs,
+                               const struct insn *insn, uint64_t va, struct alu_result *r)
 {
-    uint64_t entry_va = va & ~ENTRY_MASK, src = operand_source(insn, regs), entry = 0;
+    uint64_t src = operand_source(insn, regs), entry = mm_trapped_read(table, va);
     unsigned shift = (unsigned)(va & ENTRY_MASK) * 8;
-    uint64_t mask = alu_mask(insn->size);
+    uint64_t mask = alu_mask(insn->size) << shift;
     int rc = MISMATCH;
 
-    /* A move needs no old value to begin with: the first mismatch tells it. (Reading could have
-     * effects if this is device memory.) */
-    if (insn->op != INSN_MOV && copy_from_guest(&entry, entry_va, sizeof(entry)))
-        return -XEN_EINVAL;
     for (unsigned i = 0; i < MAX_TRIES && rc == MISMATCH; i++) {
-        alu_apply(insn, regs, (entry >> shift) & mask, src, r);
-        uint64_t value = (entry & ~(mask << shift)) | (r->value << shift);
-        rc = mm_trapped_write(&v->mm, entry_va, &entry, value, true);
+        alu_apply(insn, regs, (entry & mask) >> shift, src, r);
+        uint64_t value = (entry & ~mask) | (r->value << shift);
+        rc = mm_trapped_write(&v->mm, table, va & ~ENTRY_MASK, &entry, value, true);
     }
     return rc;
 }
 
-static int store_entry(struct vcpu *v, struct regs *regs, const struct insn *insn, uint64_t va,
-                       struct alu_result *r)
+/* XCHG of a whole entry, addressed plainly: how stock kernels clear entries, one for each page unmapped. */
+static inline bool is_entry_exchange(const struct insn *insn)
 {
-    if (insn->op == INSN_MOV && insn->size == 8) {
-        uint64_t unused;
-        r->rflags = regs->rflags;
-        r->reg_set = r->failed = false;
-        return mm_trapped_write(&v->mm, va, &unused, operand_source(insn, regs), false);
-    }
-    return update_entry(v, regs, insn, va, r);
+    return insn->op == INSN_XCHG && insn->size == sizeof(uint64_t) && insn->segment < SEG_FS &&
+           insn->base < INSN_REG_HIGH && insn->index == INSN_REG_NONE && !insn->addr32;
+}
+
+static inline int exchange_entry(struct vcpu *v, struct frame *table, struct regs *regs,
+                                 const struct insn *insn, uint64_t va)
+{
+    uint64_t *reg = operand_slot(regs, insn->reg), entry = mm_trapped_read(table, va);
+    int rc = MISMATCH;
+
+    for (unsigned i = 0; i < MAX_TRIES && rc == MISMATCH; i++)
+        rc = mm_trapped_write(&v->mm, table, va, &entry, *reg, true);
+    if (likely(!rc))
+        *reg = entry;
+    return rc;
 }
 
 /* Naturally aligned, so also within one entry; and the entry is the one that faulted. */
@@ -79,22 +81,39 @@ static bool is_entry_access(uint64_t va, unsigned size, uint64_t fault)
 
 bool emulate_write_fault(struct vcpu *v, struct regs *regs, uint64_t address)
 {
-    struct insn insn;
     struct alu_result result;
+    struct insn insn;
 
-    if (!v->in_kernel || !emulate_fetch(v, regs, &insn) || !insn.mem || !INSN_IS_STORE(insn.op))
+    if (unlikely(!v->in_kernel))
         return false;
+    /* Whose memory first: most refused writes of a guest kernel are its users' copy-on-write pages.
+     */
+    struct frame *table = mm_trapped_table(&v->mm, address);
+    if (!table && !v->mm.d->privileged)
+        return false;
+    if (!emulate_fetch(v, regs, &insn) || !insn.mem || !INSN_IS_STORE(insn.op))
+        return false;
+    if (likely(table && is_entry_exchange(&insn)) &&
+        *operand_slot(regs, insn.base) + (uint64_t)(int64_t)insn.disp == address &&
+        !(address & ENTRY_MASK)) {
+        int rc = exchange_entry(v, table, regs, &insn, address);
+        if (likely(!rc))
+            emulate_done(v, regs, &insn);
+        return rc == 0 || rc == MISMATCH;
+    }
     uint64_t base = insn.segment >= SEG_FS ? guest_segment_base(v, regs, insn.segment) : 0;
     uint64_t va = operand_address(&insn, regs, base);
     if (!is_entry_access(va, insn.size, address))
         return false;
-    int rc = store_entry(v, regs, &insn, va, &result);
-    if (rc == MISMATCH)
-        return true; /* nothing happened: the guest repeats the instruction */
-    if (unlikely(rc)) {
+    if (unlikely(!table)) {
         if (insn.op != INSN_MOV || !mmio_guest_write(v, va, insn.size, operand_source(&insn, regs)))
             return false;
     } else {
+        int rc = update_entry(v, table, regs, &insn, va, &result);
+        if (unlikely(rc == MISMATCH))
+            return true; /* nothing happened: the guest repeats the instruction */
+        if (unlikely(rc))
+            return false;
         store_results(regs, &insn, &result);
     }
     emulate_done(v, regs, &insn);

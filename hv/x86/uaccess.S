@@ -71,6 +71,26 @@ to2:    rep movsb
         ON_FAULT to1, uaccess_fault_open
         ON_FAULT to2, uaccess_fault_open
 
+/* int copy16_from_guest(void *dst, uint64_t va): copy_from_guest of 16 bytes, quick for kernel addresses */
+        .globl  copy16_from_guest
+copy16_from_guest:
+        cmp     upper_start(%rip), %rsi
+        jb      1f
+        cmp     $-16, %rsi
+        ja      1f
+        SMAP_SITE 0xcb010f
+from3:  mov     (%rsi), %rax
+from4:  mov     8(%rsi), %rdx
+        SMAP_SITE 0xca010f
+        mov     %rax, (%rdi)
+        mov     %rdx, 8(%rdi)
+        xor     %eax, %eax
+        ret
+1:      mov     $16, %edx
+        jmp     copy_from_guest
+        ON_FAULT from3, uaccess_fault_open
+        ON_FAULT from4, uaccess_fault_open
+
 uaccess_fault_open:
         SMAP_SITE 0xca010f
 uaccess_fault:

@@ -18,6 +18,7 @@ static inline bool guest_range_ok(uint64_t va, uint64_t n)
 }
 
 int copy_from_guest(void *dst, uint64_t va, size_t n) __must_check;
+int copy16_from_guest(void *dst, uint64_t va) __must_check; /* the same for 16 bytes */
 int copy_to_guest(uint64_t va, const void *src, size_t n) __must_check;
 
 #endif

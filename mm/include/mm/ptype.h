@@ -58,6 +58,19 @@ int frame_get_role(struct mm_domain *d, mfn_t m, enum frame_role wanted, struct 
     __must_check;
 void frame_put_role(struct frame *f);
 
+/* role_try_get for plain data, when it is in that role already (or was last): one step of role_next_get. */
+static inline bool role_try_get_writable(struct frame *f)
+{
+    const uint64_t idle = role_word(ROLE_WRITABLE, 0);
+    uint64_t old = load_relaxed(&f->role);
+
+    do {
+        if ((old & ~ROLE_COUNT_MASK) != idle || role_count(old) >= ROLE_COUNT_MAX)
+            return role_try_get(f, ROLE_WRITABLE);
+    } while (!compare_exchange(&f->role, &old, old + 1));
+    return true;
+}
+
 /* Entry lock of a validated table of that level owned by `owner`: short, spins, never across a preemption
  * point. False (not locked) when the frame is not such a table. While it is locked it stays one. */
 static inline void table_unlock(struct frame *f)

@@ -161,8 +161,13 @@ static void do_trapped(struct op *o)
 {
     uint64_t expected = 0;
 
-    (void)mm_trapped_write(fake_v(o->domain, o->vcpu), va_by(o->a) + slot_by(o->b) * 8, &expected,
-                           pte_make(frame_by(o, o->c), flags_by(o->d)), o->d & 1);
+    struct mm_vcpu *v = fake_v(o->domain, o->vcpu);
+    uint64_t va = va_by(o->a) + slot_by(o->b) * 8;
+    struct frame *table = mm_trapped_table(v, va);
+
+    if (table)
+        (void)mm_trapped_write(v, table, va, &expected, pte_make(frame_by(o, o->c), flags_by(o->d)),
+                               o->d & 1);
 }
 
 static void do_descriptors(struct op *o)

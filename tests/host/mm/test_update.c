@@ -241,6 +241,13 @@ static void by_address(void **state)
     fake_check();
 }
 
+static int trapped_write(struct mm_vcpu *v, uint64_t va, uint64_t *expected, uint64_t value,
+                         bool compare)
+{
+    struct frame *table = mm_trapped_table(v, va);
+    return table ? mm_trapped_write(v, table, va, expected, value, compare) : -XEN_EINVAL;
+}
+
 static void trapped_stores(void **state)
 {
     uint64_t expected;
@@ -249,20 +256,19 @@ static void trapped_stores(void **state)
     setup();
     assert_int_equal(update(v, t.l[1], 8, pte_make(t.l[1], PTE_P)), 0);
     assert_int_equal(update(v, t.l[1], 9, pte_make(t.l[2], PTE_P)), 0);
-    assert_int_equal(mm_trapped_write(v, 0x8000 + 8 * 20, NULL, pte_make(t.page[0], PTE_P), false),
-                     0);
+    assert_int_equal(trapped_write(v, 0x8000 + 8 * 20, NULL, pte_make(t.page[0], PTE_P), false), 0);
     assert_int_equal(entries(t.l[1])[20], pte_make(t.page[0], PTE_P | PTE_US));
     expected = 0;
-    assert_int_equal(mm_trapped_write(v, 0x8000 + 8 * 20, &expected, 0, true), 1);
+    assert_int_equal(trapped_write(v, 0x8000 + 8 * 20, &expected, 0, true), 1);
     assert_int_equal(expected, pte_make(t.page[0], PTE_P | PTE_US));
-    assert_int_equal(mm_trapped_write(v, 0x8000 + 8 * 20, &expected, 0, true), 0);
+    assert_int_equal(trapped_write(v, 0x8000 + 8 * 20, &expected, 0, true), 0);
     assert_int_equal(entries(t.l[1])[20], 0);
-    assert_int_equal(mm_trapped_write(v, 0x8000 + 8 * 20 + 4, NULL, 0, false), -XEN_EINVAL);
-    assert_int_equal(mm_trapped_write(v, 0x9000, NULL, 0, false), -XEN_EINVAL); /* level 2 */
-    assert_int_equal(mm_trapped_write(v, 0x0, NULL, 0, false), -XEN_EINVAL);    /* plain data */
-    assert_int_equal(mm_trapped_write(v, 0x40000, NULL, 0, false), -XEN_EINVAL);
-    assert_int_equal(mm_trapped_write(v, HYPERVISOR_VIRT_START, NULL, 0, false), -XEN_EINVAL);
-    assert_int_equal(mm_trapped_write(v, 0x8000 + 8 * 20, NULL, pte_make(t.l[1], PAGE_BITS), false),
+    assert_int_equal(trapped_write(v, 0x8000 + 8 * 20 + 4, NULL, 0, false), -XEN_EINVAL);
+    assert_int_equal(trapped_write(v, 0x9000, NULL, 0, false), -XEN_EINVAL); /* level 2 */
+    assert_int_equal(trapped_write(v, 0x0, NULL, 0, false), -XEN_EINVAL);    /* plain data */
+    assert_int_equal(trapped_write(v, 0x40000, NULL, 0, false), -XEN_EINVAL);
+    assert_int_equal(trapped_write(v, HYPERVISOR_VIRT_START, NULL, 0, false), -XEN_EINVAL);
+    assert_int_equal(trapped_write(v, 0x8000 + 8 * 20, NULL, pte_make(t.l[1], PAGE_BITS), false),
                      -XEN_EINVAL);
     fake_check();
 }

@@ -61,6 +61,11 @@ int copy_from_guest(void *dst, uint64_t va, size_t n)
     return 0;
 }
 
+int copy16_from_guest(void *dst, uint64_t va)
+{
+    return copy_from_guest(dst, va, 16);
+}
+
 int copy_to_guest(uint64_t va, const void *src, size_t n)
 {
     if (!exists(va, n) || va + n > machine.read_only_from)
@@ -80,7 +85,8 @@ pte_t mm_walk(mfn_t root, uint64_t va, unsigned *level)
     return PTE_P | PTE_US | (va < machine.read_only_from ? PTE_RW : 0);
 }
 
-/* Frame numbers of the fake machine are host page numbers; no entry of the table is ever looked into. */
+/* Frame numbers of the fake machine are host page numbers; no entry of the table is ever looked
+ * into. */
 uintptr_t env_direct_base;
 struct frame *frame_table = (struct frame *)64;
 

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the grant tables share among themselves only. */
+#ifndef MM_GRANT_INTERNAL_H
+#define MM_GRANT_INTERNAL_H
+
+#include "internal.h"
+#include "mm/grant.h"
+
+#include <xen/grant_table.h>
+
+/*
+ * An entry of version 1 as one word, so that all of it is seen, compared and exchanged at once: the granter
+ * may change any part of it at any time.
+ */
+_Static_assert(sizeof(struct grant_entry_v1) == sizeof(uint64_t), "an entry is one word");
+static inline unsigned entry_flags(uint64_t e)
+{
+    return e & 0xffff;
+}
+static inline unsigned entry_domid(uint64_t e)
+{
+    return e >> 16 & 0xffff;
+}
+static inline mfn_t entry_mfn(uint64_t e)
+{
+    return mfn(e >> 32);
+}
+#define ENTRY_FLAGS 0xffffull
+
+/* What the hypervisor knows of an entry in use. */
+struct grant_active {
+    uint64_t entry;            /* without flags, as it was when the first user came */
+    uint32_t readers, writers; /* mappings and copies under way */
+};
+
+/* One mapping that a domain has of another's frame. Its handle is its number. */
+struct grant_mapping {
+    struct grant_table *from; /* the granter's, held by a count in refs */
+    uint32_t ref;
+    uint32_t frame;
+    uint32_t next;  /* free ones: the next handle, or NO_HANDLE */
+    uint16_t flags; /* GNTMAP_readonly, GNTMAP_contains_pte */
+    uint8_t parts;  /* GNTMAP_host_map, GNTMAP_device_map: what there is */
+    uint8_t busy;   /* vCPUs that make it or end a part of it */
+};
+#define NO_HANDLE    0xffffffffu
+#define HANDLE_CHUNK ((unsigned)(PAGE_SIZE / sizeof(struct grant_mapping)))
+
+struct grant_table {
+    uint32_t refs; /* its domain's, and one for each mapping made through it */
+
+    /* What the domain grants. */
+    spinlock_t lock; /* the rest of the group; a leaf */
+    bool dead;
+    unsigned frames, max_frames;
+    struct {
+        uint64_t *shared; /* MM_GRANT_FRAME_ENTRIES entries: the page the guest sees */
+        struct grant_active *active;
+    } frame[MM_GRANT_MAX_FRAMES];
+
+    /* What the domain maps of others. */
+    spinlock_t maps_lock; /* the rest; a leaf */
+    struct grant_mapping **chunks;
+    unsigned handles, max_handles; /* that exist, and may */
+    unsigned mappings;             /* in use */
+    uint32_t free_handle;
+};
+
+/* ---- grant.c ---- */
+/* Mark entry `ref` of t in use by `user`, `times` over, if it allows that now; *m gets the frame. GNTST_*. Short. */
+int grant_pin(struct grant_table *t, uint32_t ref, const struct mm_domain *user, bool readonly,
+              unsigned times, mfn_t *m);
+/* Undo it, when the use really is over. Short. */
+void grant_unpin(struct grant_table *t, uint32_t ref, bool readonly, unsigned times);
+/* A reference (and ROLE_WRITABLE) on a frame of d's own; NULL where that is not to be had. May wait. */
+struct frame *grant_hold(struct mm_domain *d, mfn_t m, bool writable);
+void grant_release(struct frame *f, bool writable);
+void grant_table_put(struct grant_table *t);
+
+/* The domain named by a batch's entries, looked up again only when the number changes. */
+struct grant_peer {
+    unsigned domid;
+    struct mm_domain *d;
+};
+#define GRANT_NO_PEER ((struct grant_peer){.domid = DOMID_INVALID})
+/* NULL: no such domain, or dying, or without a table. It stays until the next call. */
+struct mm_domain *grant_peer(struct grant_peer *p, unsigned domid);
+void grant_peer_end(struct grant_peer *p);
+
+/* ---- the commands: `count` structures at args; see mm_grant_op ---- */
+long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count);             /* grant_map.c */
+long grant_unmap(struct mm_vcpu *v, uint64_t args, unsigned count);           /* grant_map.c */
+long grant_unmap_and_replace(struct mm_vcpu *v, uint64_t args, unsigned count); /* grant_map.c */
+long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count);            /* grant_copy.c */
+
+/* ---- handles (grant_handle.c) ---- */
+/* A handle that nobody can use yet (busy, no parts); NULL when d has as many as it may. */
+struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle);
+/* Give it these parts: from now on it can be unmapped. */
+void grant_mapping_publish(struct grant_table *t, struct grant_mapping *m, unsigned parts);
+/* Take `parts` out of a mapping for their end; *copy shows it as it was. 0; GNTST_bad_handle when it has not all of
+ * them; GNTST_bad_dev_addr when dev_bus_addr (if not 0) is not its address. */
+int grant_mapping_claim(struct grant_table *t, uint32_t handle, unsigned parts,
+                        uint64_t dev_bus_addr, struct grant_mapping *copy);
+/* The end of a claim (or of a new mapping that failed): `keep` are the parts that remain after all. A mapping with
+ * no part is free. */
+void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep);
+/* The mapping of a handle below t->handles; nothing else runs on t. */
+struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle);
+void grant_mappings_free(struct grant_table *t);
+void grant_mappings_end(struct mm_domain *d); /* grant_map.c: all that d has, at its death */
+
+static inline unsigned grant_parts(unsigned parts)
+{
+    return !!(parts & GNTMAP_host_map) + !!(parts & GNTMAP_device_map);
+}
+
+#endif
