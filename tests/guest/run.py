@@ -65,8 +65,14 @@ def declared(name):
     return runs
 
 
-def send_nmi(path, period, stop):
-    """Ask the monitor for an interrupt every period seconds until told to stop."""
+def send_nmi(path, period, stop, log_path):
+    """Ask the monitor for an interrupt every period seconds until told to stop.
+
+    The firmware would not survive one: the first comes when the guest has spoken.
+    """
+    while b"TEST " not in open(log_path, "rb").read():
+        if stop.wait(0.05):
+            return
     while not stop.wait(period):
         try:
             with socket.socket(socket.AF_UNIX) as s:
@@ -100,7 +106,7 @@ def boot(run, args, log_path):
                                 stderr=subprocess.STDOUT)
         nmi = None
         if o["nmi"] != "0":
-            nmi = threading.Thread(target=send_nmi, args=(monitor, int(o["nmi"]) / 1000, stop))
+            nmi = threading.Thread(target=send_nmi, args=(monitor, int(o["nmi"]) / 1000, stop, log_path))
             nmi.start()
         ended = wait_end(qemu, log_path, deadline, args)
         stop.set()
