@@ -11,6 +11,7 @@
 #include "base/format.h"
 #include "base/log.h"
 #include "base/string.h"
+#include "core/hypercall_page.h"
 #include "core/sched.h"
 #include "dev/clock.h"
 #include "dev/dev.h"
@@ -19,7 +20,6 @@
 #include "dom0_memory.h"
 #include "dom0_start.h"
 #include "dom0_tables.h"
-#include "hypercall_page.h"
 #include "kernel_image.h"
 
 #define RESTART_DELAY_US 5000000
@@ -243,12 +243,6 @@ static void fill_memory(void)
 
 /* ---- its first vCPU ---- */
 
-static void mask_events(struct domain *d)
-{
-    for (unsigned i = 0; i < d->max_vcpus; i++)
-        d->vcpus[i]->info->evtchn_upcall_mask = 1;
-}
-
 static void start(struct domain *d)
 {
     mfn_t root = dom0_tables_make(&memory, &layout, image.virt_base);
@@ -257,7 +251,6 @@ static void start(struct domain *d)
     dom0_start_info(&memory, &layout, &image, dom0_start_cmdline(&boot_info), initrd_size());
     dom0_memory_finish(&memory);
     palloc_boot_done();
-    mask_events(d);
     error = mm_pin(&d->mm, root, ROLE_L4);
     if (!error)
         error = dom0_start_vcpu(d->vcpus[0], &layout, &image, root);
@@ -268,14 +261,17 @@ static void start(struct domain *d)
 void dom0_build(void)
 {
     uint64_t pages, max_pages;
+    struct domain_limits limits;
     struct domain *d;
+    int error;
 
     memory.scratch = MFN_NONE;
     require_module();
     pages = decide_pages(&max_pages); /* first, since unpacking takes seconds */
     read_kernel();
     decide_layout(pages);
-    d = domain_create(0, vcpus_wanted(), max_pages, true);
+    limits = (struct domain_limits){vcpus_wanted(), max_pages, ~0u};
+    d = domain_create(0, &limits, true, &error);
     if (!d)
         refuse_no_room(pages >> 8, palloc_free_frames() >> 8);
     domain0 = d;

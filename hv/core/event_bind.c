@@ -40,12 +40,12 @@ static struct evtchn *find_free(struct domain *d, int *error)
         *error = -XEN_ESRCH;
         return NULL;
     }
-    for (unsigned port = 1; port < d->evtchn_limit; port++) {
+    for (unsigned port = 1; port < d->evtchn_limit && port <= d->evtchn_max; port++) {
         struct evtchn *chn = evtchn_of(d, port);
         if (chn->state == EVT_FREE)
             return chn;
     }
-    if (d->evtchn_limit == EVENT_MAX_PORTS) {
+    if (d->evtchn_limit > d->evtchn_max) {
         *error = -XEN_ENOSPC;
         return NULL;
     }

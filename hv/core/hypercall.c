@@ -67,6 +67,8 @@ const struct hypercall hypercall_table[HYPERCALL_COUNT] = {
     HC(mmuext_op, mmuext_op),
     HC(sched_op, sched_op),
     HC(callback_op, callback_op),
+    HC_CTRL(sysctl, sysctl),
+    HC_CTRL(domctl, domctl),
     HC_CTRL(pal_op, pal_op),
 };
 #undef HC

@@ -31,17 +31,32 @@ static void audit_own_holds(void)
     }
 }
 
+/* Domains come and go only by operations of domain 0 and by reaping: domain 0 is paused first,
+ * reaping is held. */
+static void pause_all(void)
+{
+    domain_reap_hold();
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+        domain_pause(d);
+}
+
+static void unpause_all(void)
+{
+    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+        domain_unpause(d);
+    domain_reap_release();
+}
+
 static long op_audit(uint64_t arg)
 {
     struct mm_audit_result r;
     struct pal_audit out;
 
-    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
-        domain_pause(d);
+    domain_reap();
+    pause_all();
     mm_audit_extra = audit_own_holds;
     mm_audit(audit_next_domain, audit_next_vcpu, &r);
-    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
-        domain_unpause(d);
+    unpause_all();
     out = (struct pal_audit){r.frames, r.disagreements, r.first_bad_mfn};
     if (copy_to_guest(arg, &out, sizeof(out)))
         return -XEN_EFAULT;
@@ -50,21 +65,25 @@ static long op_audit(uint64_t arg)
 
 static long op_stats(uint64_t arg)
 {
-    struct pal_stats s = {
-        .total_frames = palloc_total_frames(),
-        .free_frames = palloc_free_frames(),
-        .heap_frames = palloc_heap_frames(),
-        .heap_bytes = heap_bytes(),
-    };
-    for (struct domain *d = domain_next(NULL); d; d = domain_next(d)) {
+    struct pal_stats s = {0};
+    struct domain *d;
+
+    domain_reap();
+    for (unsigned id = 0; (d = domain_get_from(id)); id++) {
+        id = d->mm.id;
         s.domains++;
         for (unsigned i = 0; i < d->max_vcpus; i++)
             s.hypercalls += d->vcpus[i]->hypercalls;
+        domain_put(d);
     }
     for (unsigned i = 0; i < cpu_count; i++) {
         s.context_switches += cpus[i]->context_switches;
         s.longest_off_ns = max(s.longest_off_ns, cpus[i]->longest_off_ns);
     }
+    s.total_frames = palloc_total_frames();
+    s.free_frames = palloc_free_frames();
+    s.heap_frames = palloc_heap_frames();
+    s.heap_bytes = heap_bytes();
     return copy_to_guest(arg, &s, sizeof(s)) ? -XEN_EFAULT : 0;
 }
 

@@ -34,10 +34,10 @@
 #include "core/time.h"
 #include "sched_internal.h"
 #include "x86/insn.h"
+#include <xen/errno.h>
 
-#define SLICE_NS      10000000ull
-#define WAKE_SLICE_NS 1000000ull
-#define STEAL_LOOK    16 /* entries of another queue looked at for one that may come here */
+#define SLICE_NS   10000000ull
+#define STEAL_LOOK 16 /* entries of another queue looked at for one that may come here */
 
 enum sched_reason { SCHED_PREEMPT, SCHED_YIELD, SCHED_BOUNDARY, SCHED_PARKABLE };
 
@@ -55,6 +55,7 @@ void sched_init_vcpu(struct vcpu *v, unsigned cpu)
 {
     list_init(&v->rq_entry);
     memset(v->affinity, 0xff, sizeof(v->affinity));
+    memset(v->soft_affinity, 0xff, sizeof(v->soft_affinity));
     v->cpu = cpu;
     v->state = VCPU_DOWN;
     v->runstate.state = RUNSTATE_offline;
@@ -138,7 +139,7 @@ static void announce(struct cpu *c, struct vcpu *v)
         sched_kick(c->id);
         return;
     }
-    uint64_t limit = c->run_start + WAKE_SLICE_NS;
+    uint64_t limit = c->run_start + SCHED_RATELIMIT_NS;
     if (!c->slice_end || c->slice_end > limit) {
         c->slice_end = limit;
         sched_kick(c->id); /* it programs its timer anew */
@@ -241,6 +242,21 @@ void sched_vcpu_stop(struct vcpu *v, enum vcpu_state state)
     sched_settle(c, v); /* one that was blocked runs to the boundary */
 }
 
+void sched_set_affinity(struct vcpu *v, const uint64_t *hard, const uint64_t *soft)
+{
+    struct cpu *c = sched_lock_vcpu(v);
+    memcpy(v->affinity, hard, sizeof(v->affinity));
+    memcpy(v->soft_affinity, soft, sizeof(v->soft_affinity));
+    if (allowed_on(v, c->id)) {
+        spin_unlock(&c->rq_lock);
+        return;
+    }
+    sched_dequeue(c, v);
+    if (v->running)
+        sched_kick(c->id);
+    sched_settle(c, v);
+}
+
 /* The first vCPU on `from`'s queue that may run on cpu, or NULL. With from's lock. */
 static struct vcpu *find_to_steal(struct cpu *from, unsigned cpu)
 {
@@ -296,7 +312,7 @@ static struct vcpu *steal(struct cpu *c)
  * prev or idle. */
 static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, bool yields, uint64_t now)
 {
-    bool can_stay = !prev->is_idle && sched_eligible(prev);
+    bool can_stay = !prev->is_idle && sched_eligible(prev) && allowed_on(prev, c->id);
     if (can_stay && !yields && (!c->rq_len || now < c->slice_end))
         return prev;
     if (c->rq_len)
@@ -385,12 +401,16 @@ void sched_switch_tail(void)
     c->switched_from = NULL;
     spin_lock(&c->rq_lock);
     prev->running = false;
-    if (!prev->is_idle && sched_eligible(prev)) {
+    bool stays = allowed_on(prev, c->id);
+    if (!prev->is_idle && stays && sched_eligible(prev)) {
         enqueue(c, prev);
         set_slice(c);
     }
     offer_first(c);
-    spin_unlock(&c->rq_lock);
+    if (prev->is_idle || stays)
+        spin_unlock(&c->rq_lock);
+    else
+        sched_settle(c, prev); /* its affinity changed */
     timer_reprogram();
 }
 
@@ -424,4 +444,16 @@ __noreturn void idle_loop(void)
         else
             irq_window();
     }
+}
+
+#define WEIGHT_MAX 65535
+
+int sched_set_share(struct domain *d, unsigned weight, unsigned cap)
+{
+    if (weight > WEIGHT_MAX || cap > d->max_vcpus * 100)
+        return -XEN_EINVAL;
+    if (weight)
+        d->weight = (uint16_t)weight;
+    d->cap = (uint16_t)cap;
+    return 0;
 }

@@ -178,7 +178,11 @@ int time_set_wallclock(uint64_t sec, uint32_t nsec, uint64_t system_ns)
     wall_sec = sec - boot_sec;
     wall_nsec = nsec - boot_nsec;
     spin_unlock(&wall_lock);
-    for (struct domain *d = domain_next(NULL); d; d = domain_next(d))
+    struct domain *d;
+    for (unsigned id = 0; (d = domain_get_from(id)); id++) {
+        id = d->mm.id;
         time_publish_wallclock(d);
+        domain_put(d);
+    }
     return 0;
 }

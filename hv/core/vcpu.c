@@ -211,7 +211,7 @@ static int load_debug(struct vcpu *v, const struct vcpu_guest_context *c)
 static int load_roots(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     int error = mm_set_root(&v->mm, mfn(c->ctrlreg[3] >> PAGE_SHIFT), false);
-    if (!error && c->ctrlreg[1])
+    if (!error)
         error = mm_set_root(&v->mm, mfn(c->ctrlreg[1] >> PAGE_SHIFT), true);
     return error;
 }
@@ -238,4 +238,91 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     vcpu_prepare_stack(v);
     v->initialised = true;
     return 0;
+}
+
+static void get_registers(const struct vcpu *v, struct vcpu_guest_context *c)
+{
+    const struct regs *r = &v->stack->regs;
+
+    c->user_regs = (struct cpu_user_regs){
+        .r15 = r->r15,
+        .r14 = r->r14,
+        .r13 = r->r13,
+        .r12 = r->r12,
+        .rbp = r->rbp,
+        .rbx = r->rbx,
+        .r11 = r->r11,
+        .r10 = r->r10,
+        .r9 = r->r9,
+        .r8 = r->r8,
+        .rax = r->rax,
+        .rcx = r->rcx,
+        .rdx = r->rdx,
+        .rsi = r->rsi,
+        .rdi = r->rdi,
+        .rip = r->rip,
+        .rsp = r->rsp,
+        .cs = (uint16_t)r->cs,
+        .ss = (uint16_t)r->ss,
+        .ds = v->ds,
+        .es = v->es,
+        .fs = v->fs,
+        .gs = v->gs,
+        .rflags = (r->rflags & ~(uint64_t)RFLAGS_IOPL) | v->iopl * (RFLAGS_IOPL / 3),
+    };
+    c->fs_base = v->fs_base;
+    c->gs_base_kernel = v->gs_base_kernel;
+    c->gs_base_user = v->gs_base_user;
+    c->kernel_sp = v->kernel_sp;
+    c->kernel_ss = v->kernel_ss;
+    memcpy(&c->fpu_ctxt, v->xsave, sizeof(c->fpu_ctxt));
+    memcpy(c->debugreg, v->dr, sizeof(c->debugreg));
+}
+
+static void get_callbacks(const struct vcpu *v, struct vcpu_guest_context *c)
+{
+    c->event_callback_eip = v->event_cb.address;
+    c->failsafe_callback_eip = v->failsafe_cb.address;
+    c->syscall_callback_eip = v->syscall_cb.address;
+    if (v->failsafe_cb.mask_events)
+        c->flags |= VGCF_failsafe_disables_events;
+    if (v->syscall_cb.mask_events)
+        c->flags |= VGCF_syscall_disables_events;
+    for (unsigned i = 0; i < 256; i++)
+        c->trap_ctxt[i] = (struct trap_info){.vector = (uint8_t)i,
+                                             .flags = v->traps[i].flags,
+                                             .cs = v->traps[i].cs,
+                                             .address = v->traps[i].address};
+}
+
+static uint64_t root_word(mfn_t root)
+{
+    return mfn_eq(root, MFN_NONE) ? 0 : root.n << PAGE_SHIFT;
+}
+
+static void get_tables(const struct vcpu *v, struct vcpu_guest_context *c)
+{
+    c->ctrlreg[0] = v->cr0 | (v->ts ? CR0_TS : 0);
+    c->ctrlreg[1] = root_word(v->mm.user_root);
+    c->ctrlreg[3] = root_word(v->mm.kernel_root);
+    c->ctrlreg[4] = v->cr4;
+    c->gdt_ents = v->mm.gdt_entries;
+    for (unsigned i = 0; i < MM_GDT_FRAMES; i++)
+        c->gdt_frames[i] = mfn_eq(v->mm.gdt[i], MFN_NONE) ? 0 : v->mm.gdt[i].n;
+    c->ldt_base = v->mm.ldt_base;
+    c->ldt_ents = v->mm.ldt_entries;
+}
+
+void vcpu_get_context(const struct vcpu *v, struct vcpu_guest_context *c)
+{
+    memset(c, 0, sizeof(*c));
+    c->flags = VGCF_i387_valid;
+    if (v->in_kernel)
+        c->flags |= VGCF_in_kernel;
+    if (v->state == VCPU_RUNNABLE || v->state == VCPU_BLOCKED)
+        c->flags |= VGCF_online;
+    get_registers(v, c);
+    get_callbacks(v, c);
+    get_tables(v, c);
+    c->vm_assist = v->domain->vm_assist;
 }

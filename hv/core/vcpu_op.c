@@ -136,6 +136,14 @@ static long op_physid(struct vcpu *target, uint64_t arg)
     return copy_to_guest(arg, &id, sizeof(id)) ? -XEN_EFAULT : 0;
 }
 
+void vcpu_send_nmi(struct vcpu *v)
+{
+    v->nmi_pending = true;
+    store_release(&v->exit_work, true);
+    vcpu_wake(v);
+    sched_kick(load_relaxed(&v->cpu));
+}
+
 long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_t a4, uint64_t a5)
 {
     (void)a4, (void)a5;
@@ -171,10 +179,7 @@ long do_vcpu_op(struct vcpu *v, uint64_t cmd, uint64_t id, uint64_t arg, uint64_
     case VCPUOP_register_vcpu_info:
         return op_register_info(v, target, arg);
     case VCPUOP_send_nmi:
-        target->nmi_pending = true;
-        store_release(&target->exit_work, true);
-        vcpu_wake(target);
-        sched_kick(target->cpu);
+        vcpu_send_nmi(target);
         return 0;
     case VCPUOP_get_physid:
         return op_physid(target, arg);

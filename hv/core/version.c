@@ -86,12 +86,9 @@ long do_xen_version(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uin
 long do_vm_assist(struct vcpu *v, uint64_t cmd, uint64_t type, uint64_t a3, uint64_t a4,
                   uint64_t a5)
 {
-    const uint64_t known = BIT(VMASST_TYPE_4gb_segments) | BIT(VMASST_TYPE_writable_pagetables) |
-                           BIT(VMASST_TYPE_pae_extended_cr3) |
-                           BIT(VMASST_TYPE_runstate_update_flag) | BIT(VMASST_TYPE_m2p_strict);
     (void)a3, (void)a4, (void)a5;
 
-    if (type >= 64 || !(known >> type & 1))
+    if (type >= 64 || !(VM_ASSIST_KNOWN >> type & 1))
         return -XEN_EINVAL;
     if (cmd == VMASST_CMD_enable)
         fetch_or(&v->domain->vm_assist, BIT(type));

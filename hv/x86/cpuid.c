@@ -18,6 +18,7 @@
 #include "core/time.h"
 #include "emulate.h"
 #include "x86/insn.h"
+#include "x86/policy.h"
 #include <xen/arch-x86/cpuid.h>
 
 enum { EAX, EBX, ECX, EDX };
@@ -274,4 +275,6 @@ void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4
         leaf_extended(leaf, out);
     else
         leaf_basic(v, leaf, subleaf, out);
+    if (!v->mm.d->privileged)
+        policy_hide(v->domain, leaf, leaf == 7 || leaf == 0xd ? subleaf : 0, out);
 }

@@ -42,6 +42,24 @@ void fpu_load_image(struct vcpu *v, const void *fxsave)
         *(uint64_t *)((char *)v->xsave + FXSAVE_SIZE) = XSTATE_LEGACY;
 }
 
+struct xsave_header {
+    uint64_t present, compact, reserved[6];
+};
+
+int fpu_load_xsave(struct vcpu *v, const void *area)
+{
+    const struct xsave_header *h = (const void *)((const char *)area + FXSAVE_SIZE);
+
+    if ((h->present & ~cpu_features.xcr0) || h->compact)
+        return -XEN_EINVAL;
+    for (unsigned i = 0; i < ARRAY_SIZE(h->reserved); i++)
+        if (h->reserved[i])
+            return -XEN_EINVAL;
+    memcpy(v->xsave, area, cpu_features.xsave_size);
+    *(uint32_t *)((char *)v->xsave + 24) &= ~MXCSR_RESERVED;
+    return 0;
+}
+
 /* CR0.TS changes only through here, so that its present value is known without reading it. */
 static void write_ts(bool set)
 {

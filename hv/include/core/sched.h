@@ -8,6 +8,11 @@
 
 #include "core/vcpu.h"
 
+struct domain;
+
+/* Who runs is not displaced by one who wakes before this time. */
+#define SCHED_RATELIMIT_NS 1000000ull
+
 void sched_init_cpu(struct cpu *c);
 /* A new vCPU: state VCPU_DOWN, any CPU allowed, first placed on `cpu` (index). Not for idle vCPUs. */
 void sched_init_vcpu(struct vcpu *v, unsigned cpu);
@@ -16,6 +21,10 @@ void sched_vcpu_up(struct vcpu *v);
 /* Make v VCPU_DOWN or VCPU_DEAD. It stops at the guest boundary: at once if it is there or blocked and then
  * passes the boundary, else when it comes to it. Does not wait; for the current vCPU too. */
 void sched_vcpu_stop(struct vcpu *v, enum vcpu_state state);
+/* Where v may run (hard: one online CPU at least) and where rather. It moves at its next chance. */
+void sched_set_affinity(struct vcpu *v, const uint64_t *hard, const uint64_t *soft);
+/* Weight (256 is usual; 0: unchanged) and cap (percent of one CPU; 0: none) of all d's vCPUs. 0, -EINVAL. */
+int sched_set_share(struct domain *d, unsigned weight, unsigned cap);
 /* Make v runnable if it is blocked and not paused; may kick its CPU or an idle one. Any CPU, short. */
 void vcpu_wake(struct vcpu *v);
 /* The current vCPU waits for an event; returns when woken. */

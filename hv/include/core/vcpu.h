@@ -72,8 +72,9 @@ struct vcpu {
     bool running;         /* its registers are on a CPU */
     unsigned cpu;         /* where it runs, or ran last */
     struct list rq_entry;
-    uint64_t saved_rsp; /* of its hypervisor stack while it is switched out */
-    uint64_t affinity[MAX_CPUS / 64];
+    uint64_t saved_rsp;                    /* of its hypervisor stack while it is switched out */
+    uint64_t affinity[MAX_CPUS / 64];      /* where it may run */
+    uint64_t soft_affinity[MAX_CPUS / 64]; /* where it runs rather, among those */
     bool is_idle;
     bool wake_pending; /* woken while paused and blocked */
     bool in_hypercall; /* switched out inside the hypervisor, not at the guest boundary (for pause,

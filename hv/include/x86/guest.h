@@ -40,7 +40,9 @@ uint64_t guest_segment_base(struct vcpu *v, const struct regs *regs, unsigned se
 int fpu_init_vcpu(struct vcpu *v);
 void fpu_load_image(struct vcpu *v,
                     const void *fxsave); /* 512 bytes, of a context; v does not run */
-void fpu_restore(struct vcpu *v);        /* before returning to the guest */
-void fpu_save(struct vcpu *v);           /* at context switch */
+/* The same from a whole area in the standard XSAVE form, cpu_features.xsave_size bytes. 0, -EINVAL. */
+int fpu_load_xsave(struct vcpu *v, const void *area);
+void fpu_restore(struct vcpu *v); /* before returning to the guest */
+void fpu_save(struct vcpu *v);    /* at context switch */
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "hypercall_page.h"
+#include "core/hypercall_page.h"
 
 #include "base/string.h"
 #include <xen/xen.h>

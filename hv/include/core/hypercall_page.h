@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The page of call stubs that older kernels ask for by their HYPERCALL_PAGE note. */
-#ifndef HV_BOOT_HYPERCALL_PAGE_H
-#define HV_BOOT_HYPERCALL_PAGE_H
+#ifndef CORE_HYPERCALL_PAGE_H
+#define CORE_HYPERCALL_PAGE_H
 
 #include "base/types.h"
 
