@@ -4,6 +4,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
+include=$here/../../../hv/include # abi/pal.h
 cc=${CC:-gcc}
 mkdir -p "$out"
 
@@ -18,8 +19,8 @@ newer() { # target, prerequisites...: 0 if the target is newer than all of them
 
 for source in "$here"/*.c; do
     target=$out/$(basename "$source" .c)
-    newer "$target" "$source" "$here/check.h" "$0" && continue
-    $cc -std=gnu11 -O2 -Wall -Wextra -Werror -mno-red-zone -static -pthread -o "$target.part" "$source"
+    newer "$target" "$source" "$here/check.h" "$include/abi/pal.h" "$0" && continue
+    $cc -std=gnu11 -O2 -Wall -Wextra -Werror -mno-red-zone -static -pthread -I"$include" -o "$target.part" "$source"
     mv "$target.part" "$target"
 done
 for source in "$here"/*.S; do
