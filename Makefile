@@ -146,7 +146,7 @@ demo:
 
 test:
 	packaging/deps.sh
-	@packaging/test.sh $(BUILD)
+	@packaging/test.sh $(BUILD) CC=$(CC)
 
 bench: all dom0
 	$(PYTHON) tests/bench/run.py

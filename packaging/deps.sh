@@ -18,7 +18,7 @@ tests="
     qemu-system-x86 ovmf
     python3 python3-pytest python3-pexpect python3-pytest-xdist"
 dom0_image="
-    busybox-static fakeroot kmod xz-utils zstd mmdebstrap e2fsprogs util-linux
+    busybox-static fakeroot kmod xz-utils zstd mmdebstrap uidmap e2fsprogs util-linux
     apt dpkg debian-archive-keyring ca-certificates"
 packages="$build $tests $dom0_image"
 
