@@ -118,6 +118,14 @@ static void walk_list(struct mm_domain *d)
     }
 }
 
+static void report_grants(const struct mm_domain *d, uint64_t wrong, const char *what)
+{
+    if (wrong)
+        log_error("audit: domain %u: %lu grant %s do not add up\n", d->id, (unsigned long)wrong,
+                  what);
+    result->disagreements += wrong;
+}
+
 static void walk_vcpu(const struct mm_vcpu *v)
 {
     if (!mfn_eq(v->kernel_root, MFN_NONE))
@@ -139,6 +147,7 @@ static void walk_all(struct mm_domain *(*next_domain)(struct mm_domain *),
 {
     for (struct mm_domain *d = next_domain(NULL); d; d = next_domain(d)) {
         walk_list(d);
+        report_grants(d, grant_audit_walk(d, restoring), "mappings");
         for (struct mm_vcpu *v = next_vcpu(d, NULL); v; v = next_vcpu(d, v))
             walk_vcpu(v);
     }
@@ -197,6 +206,8 @@ void mm_audit(struct mm_domain *(*next_domain)(struct mm_domain *),
     walk_all(next_domain, next_vcpu);
     for (uint64_t i = 0; i < frame_count; i++)
         check_rest(&frame_table[i]);
+    for (struct mm_domain *d = next_domain(NULL); d; d = next_domain(d))
+        report_grants(d, grant_audit_rest(d), "entries");
     restoring = true;
     walk_all(next_domain, next_vcpu);
     for (uint64_t i = 0; i < frame_count; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains as the memory core sees them: their frames, their vCPUs' holds, their end. */
 #include "internal.h"
+#include "mm/grant.h"
 
 struct mm_domain mm_domain_io = {.id = DOMID_IO, .frames = FRAME_LIST_END};
 struct mm_domain mm_domain_xen = {.id = DOMID_XEN, .frames = FRAME_LIST_END};
@@ -149,6 +150,8 @@ uint64_t mm_domain_teardown(struct mm_domain *d)
         if (i % MM_STRIDE == MM_STRIDE - 1)
             env_preempt_point();
     }
+    /* Its tables are gone, so what they mapped of others is. */
+    mm_grant_teardown(d);
     spin_lock(&d->lock);
     left = d->tot_pages;
     spin_unlock(&d->lock);

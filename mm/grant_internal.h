@@ -66,6 +66,12 @@ struct grant_table {
     uint32_t free_handle;
 };
 
+/* What is in use of entry `ref`, which is below the size of a live table. */
+static inline struct grant_active *grant_active_at(struct grant_table *t, uint32_t ref)
+{
+    return t->frame[ref / MM_GRANT_FRAME_ENTRIES].active + ref % MM_GRANT_FRAME_ENTRIES;
+}
+
 /* ---- grant.c ---- */
 /* Mark entry `ref` of t in use by `user`, `times` over, if it allows that now; *m gets the frame. GNTST_*. Short. */
 int grant_pin(struct grant_table *t, uint32_t ref, const struct mm_domain *user, bool readonly,
@@ -88,10 +94,10 @@ struct mm_domain *grant_peer(struct grant_peer *p, unsigned domid);
 void grant_peer_end(struct grant_peer *p);
 
 /* ---- the commands: `count` structures at args; see mm_grant_op ---- */
-long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count);             /* grant_map.c */
-long grant_unmap(struct mm_vcpu *v, uint64_t args, unsigned count);           /* grant_map.c */
+long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count);               /* grant_map.c */
+long grant_unmap(struct mm_vcpu *v, uint64_t args, unsigned count);             /* grant_map.c */
 long grant_unmap_and_replace(struct mm_vcpu *v, uint64_t args, unsigned count); /* grant_map.c */
-long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count);            /* grant_copy.c */
+long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count);              /* grant_copy.c */
 
 /* ---- handles (grant_handle.c) ---- */
 /* A handle that nobody can use yet (busy, no parts); NULL when d has as many as it may. */

@@ -88,6 +88,12 @@ static inline bool guest_address(uint64_t va)
 /* Fill *set from the guest's bitmap. */
 int read_vcpu_set(const struct mm_vcpu *v, uint64_t guest_va, struct vcpu_set *set);
 
+/* ---- grants, for the audit (grant_audit.c); both return what is wrong in themselves ---- */
+/* Count what d's mappings of others hold. */
+uint64_t grant_audit_walk(struct mm_domain *d, bool restoring);
+/* After all have been counted: what is left in use of d's table. */
+uint64_t grant_audit_rest(struct mm_domain *d);
+
 /* ---- memory_op commands ---- */
 long reserve_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va); /* reserve.c */
 long exchange_op(struct mm_vcpu *v, uint64_t arg_va);              /* exchange.c */

@@ -270,7 +270,7 @@ void dom0_build(void)
     pages = decide_pages(&max_pages); /* first, since unpacking takes seconds */
     read_kernel();
     decide_layout(pages);
-    limits = (struct domain_limits){vcpus_wanted(), max_pages, ~0u};
+    limits = (struct domain_limits){vcpus_wanted(), max_pages, ~0u, ~0u, ~0u};
     d = domain_create(0, &limits, true, &error);
     if (!d)
         refuse_no_room(pages >> 8, palloc_free_frames() >> 8);

@@ -10,6 +10,7 @@
 #include "core/time.h"
 #include "dev/dev.h"
 #include "base/boot_info.h"
+#include "mm/grant.h"
 #include "mm/mm.h"
 #include "sched_internal.h"
 #include "x86/crash.h"
@@ -45,6 +46,7 @@ void domain_free(struct domain *d)
             vcpu_destroy(d->vcpus[i]);
     heap_free(d->vcpus);
     event_free_domain(d);
+    mm_grant_domain_free(&d->mm);
     if (d->shared)
         palloc_unshare(&d->mm, d->shared_mfn); /* freed with the last mapping of it */
     heap_free(d->map);
@@ -114,7 +116,8 @@ struct domain *domain_create(unsigned id, const struct domain_limits *limits, bo
     d->control_pauses = privileged ? 0 : 1;
     list_init(&d->entry);
     spin_init(&d->event_lock);
-    if (!init_shared_info(d) && !event_init_domain(d) && !make_vcpus(d)) {
+    if (!init_shared_info(d) && !event_init_domain(d) && !make_vcpus(d) &&
+        !mm_grant_domain_init(&d->mm, limits->max_grant_frames, limits->max_maptrack_frames)) {
         time_publish_wallclock(d);
         *error = publish(d);
     }

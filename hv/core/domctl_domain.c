@@ -20,7 +20,8 @@ static bool config_ok(const struct xen_domctl_createdomain *c)
 long domctl_create(struct domain *none, struct xen_domctl *op, bool *copyback)
 {
     const struct xen_domctl_createdomain *c = &op->u.createdomain;
-    struct domain_limits limits = {c->max_vcpus, 0, c->max_evtchn_port};
+    struct domain_limits limits = {c->max_vcpus, 0, c->max_evtchn_port, c->max_grant_frames,
+                                   c->max_maptrack_frames};
     unsigned id = op->domain;
     int error = -XEN_ENOSPC;
     (void)none, (void)copyback;

@@ -59,6 +59,7 @@ const struct hypercall hypercall_table[HYPERCALL_COUNT] = {
     HC(xen_version, xen_version),
     HC(console_io, console_io),
     HC(physdev_op, physdev_op),
+    HC(grant_table_op, grant_table_op),
     HC(vm_assist, vm_assist),
     HC(update_va_mapping_otherdomain, update_va_mapping_otherdomain),
     HC(iret, iret),

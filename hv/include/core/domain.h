@@ -82,6 +82,7 @@ struct domain_limits {
     unsigned max_vcpus;
     uint64_t max_pages;
     unsigned max_evtchn_port;
+    unsigned max_grant_frames, max_maptrack_frames; /* ~0: as many as there can be */
 };
 
 /* Create an empty domain with this id and its vCPUs, all VCPU_DOWN; control_pauses of an unprivileged one is 1.

@@ -26,6 +26,8 @@ struct mm_domain {
     uint64_t max_pages; /* never exceeded, not even in passing */
     uint64_t xen_pages; /* hypervisor pages shared with it */
 
+    struct grant_table *grant; /* grant.c; NULL: grants and maps nothing */
+
     uint64_t max_gfn; /* highest gfn + 1 named by populate, for XENMEM_maximum_gpfn */
 };
 

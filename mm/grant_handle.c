@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Handles: the mappings that a domain has of others' frames, numbered. A mapping has up to two parts (for the
+ * CPUs, for devices). Who ends a part takes it out of the mapping first, so that nobody else ends it too;
+ * the number is free for another mapping when no part is left and nobody is busy with it.
+ */
+#include "grant_internal.h"
+
+struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle)
+{
+    return &t->chunks[handle / HANDLE_CHUNK][handle % HANDLE_CHUNK];
+}
+
+/* ---- under maps_lock ---- */
+
+static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle)
+{
+    struct grant_mapping *m;
+
+    if (t->free_handle == NO_HANDLE)
+        return NULL;
+    *handle = t->free_handle;
+    m = grant_mapping_at(t, *handle);
+    t->free_handle = m->next;
+    m->next = NO_HANDLE;
+    m->parts = 0;
+    m->busy = 1;
+    t->mappings++;
+    return m;
+}
+
+/* Fresh handles from `chunk`, or false: it is not needed. */
+static bool add_chunk(struct grant_table *t, struct grant_mapping *chunk)
+{
+    if (t->free_handle != NO_HANDLE || t->handles >= t->max_handles)
+        return false;
+
+    unsigned first = t->handles, n = min(HANDLE_CHUNK, t->max_handles - first);
+
+    for (unsigned i = 0; i < n; i++)
+        chunk[i].next = i + 1 < n ? first + i + 1 : NO_HANDLE;
+    t->chunks[first / HANDLE_CHUNK] = chunk;
+    t->handles = first + n;
+    t->free_handle = first;
+    return true;
+}
+
+/* ---- */
+
+/* The list of chunks is for those only who map. */
+static bool need_directory(struct grant_table *t)
+{
+    struct grant_mapping **list;
+
+    if (load_acquire(&t->chunks))
+        return true;
+    list = heap_alloc(DIV_ROUND_UP(t->max_handles, HANDLE_CHUNK) * sizeof(list[0]));
+    if (!list)
+        return false;
+    spin_lock(&t->maps_lock);
+    if (!t->chunks) {
+        store_release(&t->chunks, list);
+        list = NULL;
+    }
+    spin_unlock(&t->maps_lock);
+    heap_free(list);
+    return true;
+}
+
+struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle)
+{
+    if (!t->max_handles || !need_directory(t))
+        return NULL;
+    for (;;) {
+        struct grant_mapping *m, *chunk;
+        bool full, used;
+
+        spin_lock(&t->maps_lock);
+        m = take_free(t, handle);
+        full = t->handles >= t->max_handles;
+        spin_unlock(&t->maps_lock);
+        if (m || full)
+            return m;
+        chunk = heap_alloc(HANDLE_CHUNK * sizeof(*chunk));
+        if (!chunk)
+            return NULL;
+        spin_lock(&t->maps_lock);
+        used = add_chunk(t, chunk);
+        m = take_free(t, handle); /* our own chunk cannot be used up by others before us */
+        spin_unlock(&t->maps_lock);
+        if (!used)
+            heap_free(chunk);
+        if (m)
+            return m;
+    }
+}
+
+void grant_mapping_publish(struct grant_table *t, struct grant_mapping *m, unsigned parts)
+{
+    spin_lock(&t->maps_lock);
+    m->parts = (uint8_t)parts;
+    m->busy--;
+    spin_unlock(&t->maps_lock);
+}
+
+static int claim_locked(struct grant_table *t, uint32_t handle, unsigned parts,
+                        uint64_t dev_bus_addr, struct grant_mapping *copy)
+{
+    struct grant_mapping *m;
+
+    if (handle >= t->handles)
+        return GNTST_bad_handle;
+    m = grant_mapping_at(t, handle);
+    if (!m->parts || (parts & ~m->parts) || m->busy == UINT8_MAX)
+        return GNTST_bad_handle;
+    if (dev_bus_addr && dev_bus_addr != mfn_to_maddr(mfn(m->frame)).a)
+        return GNTST_bad_dev_addr;
+    *copy = *m;
+    m->parts &= (uint8_t)~parts;
+    m->busy++;
+    return GNTST_okay;
+}
+
+int grant_mapping_claim(struct grant_table *t, uint32_t handle, unsigned parts,
+                        uint64_t dev_bus_addr, struct grant_mapping *copy)
+{
+    int status;
+
+    spin_lock(&t->maps_lock);
+    status = claim_locked(t, handle, parts, dev_bus_addr, copy);
+    spin_unlock(&t->maps_lock);
+    return status;
+}
+
+void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep)
+{
+    struct grant_table *from = NULL;
+    struct grant_mapping *m;
+
+    spin_lock(&t->maps_lock);
+    m = grant_mapping_at(t, handle);
+    CHECK_LT(0, m->busy);
+    m->parts |= (uint8_t)keep;
+    if (--m->busy == 0 && !m->parts) {
+        from = m->from;
+        m->from = NULL;
+        m->next = t->free_handle;
+        t->free_handle = handle;
+        t->mappings--;
+    }
+    spin_unlock(&t->maps_lock);
+    if (from)
+        grant_table_put(from);
+}
+
+void grant_mappings_free(struct grant_table *t)
+{
+    unsigned chunks = DIV_ROUND_UP(t->handles, HANDLE_CHUNK);
+
+    CHECK_EQ(t->mappings, 0);
+    t->handles = t->max_handles = 0;
+    t->free_handle = NO_HANDLE;
+    for (unsigned i = 0; i < chunks; i++) {
+        heap_free(t->chunks[i]);
+        env_preempt_point();
+    }
+    heap_free(t->chunks);
+    t->chunks = NULL;
+}

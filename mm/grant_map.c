@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapping granted frames, and the end of it.
+ *
+ * A mapping for the CPUs is an entry of a level-1 table like any other: the entry holds the reference (and
+ * ROLE_WRITABLE) on the granter's frame, so whatever replaces it drops them, and the books are right also when a guest
+ * overwrites it by other means. The handle holds the "in use" bits in the granter's entry. A guest that lost the entry
+ * cannot end the mapping any more: the granter's entry stays in use until that guest dies. A part for
+ * devices has no entry; the handle holds its reference and role itself.
+ *
+ * The end goes entry, flush, handle: the granter learns that its frame is free only when no CPU can
+ * reach it any more. Flushes are for a batch.
+ */
+#include "grant_internal.h"
+
+#define BATCH       16 /* ends with one flush */
+#define MAP_STRIDE  8  /* mappings made between preemption points */
+#define ENTRY_TRIES 8  /* the hardware's accessed and dirty bits change an entry twice */
+#define PARTS       (GNTMAP_host_map | GNTMAP_device_map)
+
+/* ---- the entry ---- */
+
+/* The level-1 table of v's domain that host_addr names, by the address it maps or as the entry's machine address. */
+static struct frame *host_table(struct mm_vcpu *v, uint64_t host_addr, bool by_entry,
+                                unsigned *index)
+{
+    struct frame *f;
+
+    if (by_entry) {
+        if (host_addr % sizeof(pte_t) || !frame_is_ram(maddr_to_mfn(maddr(host_addr))))
+            return NULL;
+        f = frame_of(maddr_to_mfn(maddr(host_addr)));
+        *index = (host_addr & (PAGE_SIZE - 1)) / sizeof(pte_t);
+    } else {
+        f = walk_table(v->kernel_root, host_addr, index);
+    }
+    /* Looked at again, under its lock, when the entry is written. */
+    if (!f || load_relaxed(&f->owner) != v->d->id || role_table_level(load_relaxed(&f->role)) != 1)
+        return NULL;
+    return f;
+}
+
+static inline int no_table_status(bool by_entry)
+{
+    return by_entry ? GNTST_general_error : GNTST_bad_virt_addr;
+}
+
+/* Put an entry for frame m of `from` there; what was there goes. */
+static int enter(struct mm_vcpu *v, const struct gnttab_map_grant_ref *op, struct mm_domain *from,
+                 mfn_t m)
+{
+    bool by_entry = op->flags & GNTMAP_contains_pte;
+    struct table_store s = {.value = pte_make(m, PTE_P | PTE_US)};
+    uint64_t avail = op->flags >> _GNTMAP_guest_avail0;
+    unsigned index;
+    struct frame *table = host_table(v, op->host_addr, by_entry, &index);
+
+    if (!table)
+        return no_table_status(by_entry);
+    /* Only the granter's own pages: no I/O memory, none that the hypervisor shares with it. */
+    if (!frame_is_ram(m) || load_relaxed(&frame_of(m)->owner) != from->id)
+        return GNTST_general_error;
+    if (!(op->flags & GNTMAP_readonly))
+        s.value |= PTE_RW;
+    s.value |= (avail << 9 | avail >> 3 << 52) & PTE_AVAIL;
+    if (env_has_nx)
+        s.value |= PTE_NX;
+    return table_update(v->d, from, table, index, &s) ? GNTST_general_error : GNTST_okay;
+}
+
+/* Does the entry say what the mapping is? */
+static inline bool is_entry_of(pte_t e, const struct grant_mapping *m)
+{
+    bool readonly = m->flags & GNTMAP_readonly;
+
+    return (e & PTE_P) && pte_mfn(e).n == m->frame && !(e & PTE_RW) == readonly;
+}
+
+/* Replace the entry at host_addr by `value`, if it is the mapping's. */
+static int leave(struct mm_vcpu *v, const struct grant_mapping *m, uint64_t host_addr, pte_t value)
+{
+    bool by_entry = m->flags & GNTMAP_contains_pte;
+    unsigned index;
+    struct frame *table = host_table(v, host_addr, by_entry, &index);
+
+    if (!table)
+        return no_table_status(by_entry);
+    for (unsigned i = 0; i < ENTRY_TRIES; i++) {
+        pte_t e = load_relaxed((pte_t *)env_frame(frame_mfn(table)) + index);
+        struct table_store s = {.value = value, .compare = true, .expected = e};
+        int rc;
+
+        if (!is_entry_of(e, m))
+            return GNTST_general_error;
+        rc = table_update(v->d, v->d, table, index, &s);
+        if (rc != 1)
+            return rc ? GNTST_general_error : GNTST_okay;
+    }
+    return GNTST_general_error;
+}
+
+/* ---- the making ---- */
+
+static int hold_parts(struct mm_vcpu *v, const struct gnttab_map_grant_ref *op,
+                      struct mm_domain *from, mfn_t frame)
+{
+    bool writable = !(op->flags & GNTMAP_readonly);
+    struct frame *f = NULL;
+    int status = GNTST_okay;
+
+    if (op->flags & GNTMAP_device_map) {
+        f = grant_hold(from, frame, writable);
+        if (!f)
+            return GNTST_general_error;
+    }
+    if (op->flags & GNTMAP_host_map)
+        status = enter(v, op, from, frame);
+    if (status && f)
+        grant_release(f, writable);
+    return status;
+}
+
+static int map_one(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct mm_domain *from)
+{
+    struct grant_table *t = v->d->grant;
+    bool readonly = op->flags & GNTMAP_readonly;
+    unsigned parts = op->flags & PARTS, times = grant_parts(parts);
+    struct grant_mapping *m;
+    mfn_t frame;
+    int status;
+
+    if (!parts)
+        return GNTST_bad_gntref;
+    if (!from)
+        return GNTST_bad_domain;
+    m = t ? grant_mapping_new(t, &op->handle) : NULL;
+    if (!m)
+        return GNTST_no_space;
+    status = grant_pin(from->grant, op->ref, v->d, readonly, times, &frame);
+    if (status) {
+        grant_mapping_unclaim(t, op->handle, 0);
+        return status;
+    }
+    fetch_add(&from->grant->refs, 1);
+    m->from = from->grant;
+    m->ref = op->ref;
+    m->frame = (uint32_t)frame.n;
+    m->flags = op->flags & (GNTMAP_readonly | GNTMAP_contains_pte);
+    status = hold_parts(v, op, from, frame);
+    if (status) {
+        grant_unpin(from->grant, op->ref, readonly, times);
+        grant_mapping_unclaim(t, op->handle, 0);
+        return status;
+    }
+    op->dev_bus_addr = mfn_to_maddr(frame).a;
+    grant_mapping_publish(t, m, parts);
+    return GNTST_okay;
+}
+
+/* ---- the end ---- */
+
+/* What has been taken out of a mapping but not out of the granter's books. */
+struct ending {
+    struct grant_mapping was;
+    uint32_t handle;
+    unsigned parts;
+};
+
+/* Take `parts` out; *e is then to be finished, after a flush if they have GNTMAP_host_map. */
+static int begin_end(struct mm_vcpu *v, uint32_t handle, unsigned parts, uint64_t host_addr,
+                     uint64_t dev_bus_addr, pte_t value, struct ending *e)
+{
+    struct grant_table *t = v->d->grant;
+    int status;
+
+    if (!t)
+        return GNTST_bad_handle;
+    status = grant_mapping_claim(t, handle, parts, dev_bus_addr, &e->was);
+    if (status)
+        return status;
+    e->handle = handle;
+    e->parts = parts;
+    if (parts & GNTMAP_host_map)
+        status = leave(v, &e->was, host_addr, value);
+    if (status)
+        grant_mapping_unclaim(t, handle, parts);
+    return status;
+}
+
+static void finish_end(struct grant_table *t, const struct ending *e)
+{
+    bool readonly = e->was.flags & GNTMAP_readonly;
+
+    if (e->parts & GNTMAP_device_map)
+        grant_release(frame_of(mfn(e->was.frame)), !readonly);
+    if (e->parts)
+        grant_unpin(e->was.from, e->was.ref, readonly, grant_parts(e->parts));
+    grant_mapping_unclaim(t, e->handle, 0);
+}
+
+static void finish_all(struct mm_vcpu *v, const struct ending *e, unsigned count)
+{
+    unsigned parts = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        parts |= e[i].parts;
+    if (parts & GNTMAP_host_map) {
+        struct vcpu_set everywhere;
+
+        memset(&everywhere, 0xff, sizeof(everywhere));
+        env_flush_vcpus(v->d, &everywhere, true, 0);
+    }
+    for (unsigned i = 0; i < count; i++)
+        finish_end(v->d->grant, &e[i]);
+}
+
+/* ---- the commands ---- */
+
+/* The result fields of op to the guest; a mapping it cannot learn of is undone. */
+static int answer_map(struct mm_vcpu *v, uint64_t at, const struct gnttab_map_grant_ref *op)
+{
+    const size_t results = offsetof(struct gnttab_map_grant_ref, status);
+    struct ending e;
+
+    if (env_copy_to_guest(at + results, (const char *)op + results, sizeof(*op) - results) == 0)
+        return 0;
+    if (op->status == GNTST_okay &&
+        begin_end(v, op->handle, op->flags & PARTS, op->host_addr, 0, 0, &e) == GNTST_okay)
+        finish_all(v, &e, 1);
+    return -XEN_EFAULT;
+}
+
+long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count)
+{
+    struct grant_peer peer = GRANT_NO_PEER;
+    long rc = 0;
+
+    for (unsigned i = 0; i < count && !rc; i++) {
+        uint64_t at = args + i * sizeof(struct gnttab_map_grant_ref);
+        struct gnttab_map_grant_ref op;
+
+        if (env_copy_from_guest(&op, at, sizeof(op))) {
+            rc = -XEN_EFAULT;
+            break;
+        }
+        op.status = (int16_t)map_one(v, &op, grant_peer(&peer, op.dom));
+        rc = answer_map(v, at, &op);
+        if (i % MAP_STRIDE == MAP_STRIDE - 1)
+            env_preempt_point();
+    }
+    grant_peer_end(&peer);
+    return rc;
+}
+
+static int unmap_one(struct mm_vcpu *v, const struct gnttab_unmap_grant_ref *op, struct ending *e)
+{
+    unsigned parts =
+        (op->host_addr ? GNTMAP_host_map : 0) | (op->dev_bus_addr ? GNTMAP_device_map : 0);
+
+    return begin_end(v, op->handle, parts, op->host_addr, op->dev_bus_addr, 0, e);
+}
+
+/*
+ * The entry at new_addr moves to host_addr. It must be one of the guest's own frame (or empty): a mapping of a grant stays
+ * where it was made. The two entries change one after the other; each holds what it says at any time.
+ */
+static int replace_one(struct mm_vcpu *v, const struct gnttab_unmap_and_replace *op,
+                       struct ending *e)
+{
+    struct table_store s = {.compare = true};
+    unsigned index;
+    struct frame *table;
+    const pte_t *slot;
+    int status;
+    pte_t value;
+
+    if (!op->new_addr)
+        return begin_end(v, op->handle, GNTMAP_host_map, op->host_addr, 0, 0, e);
+    table = host_table(v, op->new_addr, false, &index);
+    if (!table)
+        return GNTST_bad_virt_addr;
+    slot = (const pte_t *)env_frame(frame_mfn(table)) + index;
+    value = load_relaxed(slot);
+    status = begin_end(v, op->handle, GNTMAP_host_map, op->host_addr, 0, value, e);
+    /* Empty it, unless it became another's meanwhile. */
+    for (unsigned i = 0; status == GNTST_okay && i < ENTRY_TRIES; i++) {
+        s.expected = load_relaxed(slot);
+        if ((s.expected ^ value) & ~(PTE_A | PTE_D) ||
+            table_update(v->d, v->d, table, index, &s) != 1)
+            break;
+    }
+    return status;
+}
+
+/* Both commands that end mappings: structures of `size` with the status at offset `result`. */
+static long end_all(struct mm_vcpu *v, uint64_t args, unsigned count, bool replace)
+{
+    const size_t size =
+        replace ? sizeof(struct gnttab_unmap_and_replace) : sizeof(struct gnttab_unmap_grant_ref);
+    const size_t result = replace ? offsetof(struct gnttab_unmap_and_replace, status)
+                                  : offsetof(struct gnttab_unmap_grant_ref, status);
+    struct ending e[BATCH];
+    int16_t status[BATCH];
+    long rc = 0;
+
+    for (unsigned base = 0; base < count && !rc; base += BATCH) {
+        unsigned n = min(count - base, (unsigned)BATCH), begun = 0, i;
+
+        for (i = 0; i < n; i++) {
+            union {
+                struct gnttab_unmap_grant_ref unmap;
+                struct gnttab_unmap_and_replace replace;
+            } op;
+
+            if (env_copy_from_guest(&op, args + (base + i) * size, size)) {
+                rc = -XEN_EFAULT;
+                break;
+            }
+            status[i] = (int16_t)(replace ? replace_one(v, &op.replace, &e[begun])
+                                          : unmap_one(v, &op.unmap, &e[begun]));
+            begun += status[i] == GNTST_okay;
+        }
+        finish_all(v, e, begun);
+        for (unsigned k = 0; k < i; k++) {
+            if (env_copy_to_guest(args + (base + k) * size + result, &status[k], sizeof(status[k])))
+                rc = -XEN_EFAULT;
+        }
+        env_preempt_point();
+    }
+    return rc;
+}
+
+long grant_unmap(struct mm_vcpu *v, uint64_t args, unsigned count)
+{
+    return end_all(v, args, count, false);
+}
+
+long grant_unmap_and_replace(struct mm_vcpu *v, uint64_t args, unsigned count)
+{
+    return end_all(v, args, count, true);
+}
+
+/* ---- death ---- */
+
+/* The entries went with the domain's tables, and no CPU will load those again. */
+void grant_mappings_end(struct mm_domain *d)
+{
+    struct grant_table *t = d->grant;
+    unsigned handles = t->handles;
+
+    if (!t->chunks)
+        return;
+    env_flush_since(env_tlb_now());
+    for (uint32_t h = 0; h < handles; h++) {
+        struct grant_mapping *m = grant_mapping_at(t, h);
+        struct ending e;
+
+        if (m->parts && grant_mapping_claim(t, h, m->parts, 0, &e.was) == GNTST_okay) {
+            e.handle = h;
+            e.parts = e.was.parts;
+            finish_end(t, &e);
+        }
+        if (h % MM_STRIDE == MM_STRIDE - 1)
+            env_preempt_point();
+    }
+    grant_mappings_free(t);
+}
