@@ -137,8 +137,8 @@ static bool context_ok(const struct vcpu_guest_context *c)
     for (unsigned i = 0; i < 256; i++)
         if (!address_ok(c->trap_ctxt[i].address))
             return false;
-    /* Nobody starts in user mode without a user page table. */
-    return (c->flags & VGCF_in_kernel) || c->ctrlreg[1];
+    /* Nobody starts in user mode without a user page table; frame 0 means none. */
+    return (c->flags & VGCF_in_kernel) || c->ctrlreg[1] >> PAGE_SHIFT;
 }
 
 static void load_registers(struct vcpu *v, const struct vcpu_guest_context *c)

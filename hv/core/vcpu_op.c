@@ -15,8 +15,9 @@ static long op_initialise(struct vcpu *target, uint64_t arg)
         return -XEN_ENOMEM;
     long error = -XEN_EFAULT;
     if (!copy_from_guest(c, arg, sizeof(*c))) {
-        /* One at a time, and once: the claim is undone when the context is refused. */
-        if (exchange(&target->claimed, true))
+        /* One at a time, and once: the claim is undone when the context is refused. The vCPU that a
+         * domain's builder started was never claimed. */
+        if (exchange(&target->claimed, true) || load_acquire(&target->initialised))
             error = -XEN_EEXIST;
         else if ((error = vcpu_set_context(target, c)))
             store_release(&target->claimed, false);
