@@ -101,8 +101,38 @@ int mm_set_ldt(struct mm_vcpu *v, uint64_t base, unsigned entries)
     return 0;
 }
 
+/*
+ * ROLE_DESC for a page of the LDT, never waiting for another vCPU: the processor may look at a
+ * descriptor in the middle of a switch of vCPUs, or on the last instruction before the guest. A frame
+ * whose role is being changed is refused; no guest has a reason to do that with its LDT.
+ */
+static bool get_desc_at_once(struct frame *f)
+{
+    uint64_t old = load_relaxed(&f->role);
+    enum frame_role was;
+    struct role_step s;
+    bool legal;
+
+    do {
+        s = role_next_get(old, ROLE_DESC);
+        if (s.action == ROLE_REFUSE || s.action == ROLE_WAIT)
+            return false;
+    } while (!compare_exchange(&f->role, &old, s.next));
+    if (s.action == ROLE_DONE)
+        return true;
+    was = role_of(old);
+    if (was != ROLE_DESC && was != ROLE_NONE)
+        env_flush_since(frame_stamp(f));
+    f->cursor = 0;
+    legal = desc_validate(f) == 0;
+    store_release(&f->role, legal ? role_word(ROLE_DESC, 1) | ROLE_VALIDATED
+                                  : role_word(was == ROLE_DESC ? was : ROLE_NONE, 0));
+    return legal;
+}
+
 mfn_t mm_ldt_page(struct mm_vcpu *v, unsigned index)
 {
+    struct frame *f;
     unsigned level;
     pte_t e;
 
@@ -111,8 +141,13 @@ mfn_t mm_ldt_page(struct mm_vcpu *v, unsigned index)
     if (!mfn_eq(v->ldt[index], MFN_NONE))
         return v->ldt[index];
     e = mm_walk(v->kernel_root, v->ldt_base + index * PAGE_SIZE, &level);
-    if (level != 1 || !(e & PTE_P) || frame_get_role(v->d, pte_mfn(e), ROLE_DESC, NULL))
+    f = level == 1 && (e & PTE_P) ? frame_get(v->d, pte_mfn(e)) : NULL;
+    if (!f)
         return MFN_NONE;
+    if (f->owner != v->d->id || !get_desc_at_once(f)) {
+        frame_put(f);
+        return MFN_NONE;
+    }
     v->ldt[index] = pte_mfn(e);
     return v->ldt[index];
 }

@@ -36,18 +36,24 @@ static uint64_t find_fixup(uint64_t rip)
 }
 
 /* Do the guest's tables allow this access after all? Then the fault came from a stale translation,
- * which the fault itself removed: just try again. */
-static bool fault_is_spurious(struct vcpu *v, uint64_t address, uint32_t error)
+ * which the fault itself removed: just try again. Asked of the tables that are loaded, whatever the
+ * vCPU's mode, and of every level: a wrong yes would repeat the fault for ever. */
+static bool fault_is_spurious(uint64_t address, uint32_t error)
 {
-    if ((error & PF_RSVD) || !guest_range_ok(address, 1))
+    mfn_t table = pte_mfn(read_cr3());
+    pte_t needed = PTE_P | PTE_US | (error & PF_WRITE ? PTE_RW : 0);
+
+    if ((error & (PF_RSVD | PF_FETCH)) || !guest_range_ok(address, 1))
         return false;
-    mfn_t root = v->in_kernel ? v->mm.kernel_root : v->mm.user_root;
-    if (mfn_eq(root, MFN_NONE))
-        return false;
-    unsigned level;
-    pte_t e = mm_walk(root, address, &level);
-    return level == 1 && (e & PTE_P) && (!(error & PF_WRITE) || (e & PTE_RW)) &&
-           !(error & PF_FETCH);
+    for (unsigned level = 4; level > 0; level--) {
+        if (!frame_is_ram(table))
+            return false;
+        pte_t e = ((volatile pte_t *)env_frame(table))[pt_index(address, level)];
+        if ((e & needed) != needed || (level > 1 && (e & PTE_PSE)))
+            return false;
+        table = pte_mfn(e);
+    }
+    return true;
 }
 
 void trap_from_hypervisor(struct regs *regs)
@@ -56,9 +62,10 @@ void trap_from_hypervisor(struct regs *regs)
     uint64_t to = find_fixup(regs->rip);
     if (!to)
         crash_exception(regs, address);
-    struct vcpu *v = current_vcpu();
-    if (regs->vector == EXC_PF && v && !v->is_idle) {
-        if (ldt_window_fault(v, address) || fault_is_spurious(v, address, regs->error_code))
+    /* Whose descriptor tables are in the window: in the middle of a switch not the one on whose stack we are. */
+    struct vcpu *v = this_cpu()->current;
+    if (regs->vector == EXC_PF && !v->is_idle) {
+        if (ldt_window_fault(v, address) || fault_is_spurious(address, regs->error_code))
             return;
     }
     regs->rip = to;
@@ -123,6 +130,23 @@ static bool software_interrupt(struct vcpu *v, struct regs *regs)
     regs->rip += 2;
     guest_inject(v, vector, 0);
     return true;
+}
+
+/* INT3, INTO and INT 0x80: their gates are open in the hardware, so the guest's own table is asked here. */
+static void open_interrupt(struct vcpu *v, struct regs *regs)
+{
+    const struct guest_trap *t = &v->traps[regs->vector];
+    uint8_t last = 0;
+
+    if (t->address && (v->in_kernel || (t->flags & 3) == 3)) {
+        guest_inject(v, regs->vector, 0);
+        return;
+    }
+    /* Back to the instruction: one byte, or INT n. */
+    bool short_form = regs->vector != VECTOR_INT80 && !copy_from_guest(&last, regs->rip - 1, 1) &&
+                      last != regs->vector;
+    regs->rip -= short_form ? 1 : 2;
+    guest_inject(v, EXC_GP, regs->vector << 3 | 2);
 }
 
 static void guest_general_protection(struct vcpu *v, struct regs *regs)
@@ -206,6 +230,11 @@ void trap_from_guest(struct regs *regs)
         break;
     case EXC_NM:
         guest_no_fpu(v);
+        break;
+    case EXC_BP:
+    case EXC_OF:
+    case VECTOR_INT80:
+        open_interrupt(v, regs);
         break;
     default:
         guest_inject(v, regs->vector, regs->error_code);

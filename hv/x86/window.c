@@ -105,7 +105,8 @@ bool ldt_window_fault(struct vcpu *v, uint64_t address)
 bool window_guest_fault(struct vcpu *v, struct regs *regs, uint64_t address)
 {
     uint64_t offset;
-    if (!in_window(address, &offset))
+    /* The guest's own access by that address is none of a descriptor: an ordinary fault. */
+    if ((regs->error_code & PF_USER) || !in_window(address, &offset))
         return false;
     if (ldt_window_fault(v, address))
         return true;

@@ -69,7 +69,8 @@ int mm_set_gdt(struct mm_vcpu *v, const uint64_t *mfns, unsigned entries);
 /* Replace the LDT by the table at this guest address (page-aligned); its pages are promoted on first use.
  * env_ldt_changed shows it to the processor. 0, -EINVAL. */
 int mm_set_ldt(struct mm_vcpu *v, uint64_t base, unsigned entries);
-/* Promote LDT page `index` (0..15) of v, if within its limit and legal; MFN_NONE otherwise. */
+/* Promote LDT page `index` (0..15) of v, if within its limit, legal, and not just changing its role; MFN_NONE
+ * otherwise. Short: never waits for another vCPU. */
 mfn_t mm_ldt_page(struct mm_vcpu *v, unsigned index);
 /* Drop the promoted pages: the vCPU leaves the CPU. */
 void mm_ldt_drop(struct mm_vcpu *v);

@@ -183,6 +183,26 @@ static void outputs_into(const char *what, void *page)
     test_true("2a", "contents unchanged", sum(page) == before);
 }
 
+/* The lowest entry would allow the write, the one of a higher level does not. */
+static void outputs_into_read_only_subtree(void)
+{
+    static const uint64_t at = 0x0000200000000000;
+    uint64_t page = mm_alloc();
+
+    for (int level = 2; level <= 4; level++) {
+        uint64_t entry = 0, where;
+
+        test_eq("2c", "map", mm_map(mm_root(), at, mm_entry(page, PTE_RW)), 0);
+        where = mm_walk(mm_root(), at, level, &entry);
+        test_eq("2c", "read-only above", mm_set(where, entry & ~PTE_W), 0);
+        hc_mmuext_mfn(MMUEXT_TLB_FLUSH_LOCAL, 0);
+        outputs_into("a page read-only by a higher level", (void *)at);
+        test_eq("2c", "writable above", mm_set(where, entry), 0);
+    }
+    mm_set(mm_walk(mm_root(), at, 1, NULL), 0);
+    mm_free(page);
+}
+
 static void outputs_into_read_only(void)
 {
     uint64_t plain = mm_alloc(), table = mm_table();
@@ -289,6 +309,7 @@ int main(void)
     array_running_out("1c", 0xfffffffffffff000);
     nested_pointers();
     outputs_into_read_only();
+    outputs_into_read_only_subtree();
     runstate_into_read_only();
     text_output("extraversion", XENVER_extraversion, 16);
     text_output("capabilities", XENVER_capabilities, 1024);

@@ -90,6 +90,51 @@ static void soft_interrupts_in_user_mode(void)
     user_free(&u);
 }
 
+/*
+ * User mode calls the vectors whose gates are open in the hardware too, and its kernel has no handler for
+ * them, or one for itself only: a protection fault, and not the end of the domain.
+ */
+static void open_gates_without_handlers(void)
+{
+    static const struct {
+        unsigned int vector;
+        unsigned char code[2];
+    } calls[] = {{0x80, {0xcd, 0x80}}, {3, {0xcc}}, {4, {0xce}}};
+    static struct trap_info t[257];
+
+    for (unsigned int i = 0; i < 3; i++)
+        for (unsigned int closed = 0; closed < 2; closed++) {
+            struct trap_frame start = {.cs = FLAT_USER_CS32,
+                                       .ss = FLAT_USER_SS32,
+                                       .rip = USER_CODE,
+                                       .rsp = USER_STACK - 64,
+                                       .rflags = 0xa00},
+                              out = {0};
+            struct user u;
+            unsigned int n = 0;
+
+            trap_fill_table(t);
+            for (unsigned int k = 0; k < 256; k++) {
+                if (t[k].vector == calls[i].vector && closed)
+                    t[k].flags = (uint8_t)(t[k].flags & ~3);
+                if (t[k].vector != calls[i].vector || closed)
+                    t[n++] = t[k];
+            }
+            t[n].address = 0;
+            set_table(NULL);
+            set_table(t);
+            user_make(&u, calls[i].code, 2);
+            hc_mmuext_mfn(MMUEXT_NEW_USER_BASEPTR, mm_mfn(u.root));
+            user_enter(&start, 0, &out, NULL);
+            test_eq("40g", "an open gate that the kernel closed", (int64_t)out.vector, TRAP_GP);
+            test_eq("40g", "at the instruction", (int64_t)(out.rip - USER_CODE), 0);
+            test_eq("40g", "naming the vector", (int64_t)out.error, calls[i].vector << 3 | 2);
+            user_free(&u);
+        }
+    set_table(NULL);
+    trap_init();
+}
+
 /* Real exceptions, in both modes: the right vector, the right address. */
 static const struct {
     const char *name;
@@ -242,6 +287,7 @@ int main(void)
         no_handlers(test_case());
     soft_interrupts(true);
     soft_interrupts_in_user_mode();
+    open_gates_without_handlers();
     exceptions();
     compatibility_mode();
     addresses_and_selectors();
