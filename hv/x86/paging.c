@@ -205,8 +205,8 @@ static void back_table(uint64_t va, uint64_t user_va, size_t entry_size,
             flags = MAP_RO;
         }
         map_large(va + offset, pa, flags);
-        if (user_va)
-            map_large(user_va + offset, pa, MAP_RO | PTE_US);
+        if (user_va) /* not global: user roots do not have it, and TLBs must not keep it for them */
+            map_large(user_va + offset, pa, (MAP_RO & ~PTE_G) | PTE_US);
     }
 }
 
