@@ -79,8 +79,39 @@ void fpu_save(struct vcpu *v)
         __asm__ volatile("fxsave64 (%0)" : : "r"(v->xsave) : "memory");
 }
 
+/*
+ * Processors of AMD without this feature restore the addresses of the last x87 instruction and operand
+ * only together with a pending exception (APM volume 2, "FXSAVE and FXRSTOR"), and so would show
+ * those of the vCPU that ran before.
+ */
+static bool keeps_last_pointers(void)
+{
+    static enum { UNKNOWN, NO, YES } state;
+    if (state == UNKNOWN) {
+        uint32_t vendor = cpuid(0, 0).ecx;
+        bool amd =
+            vendor == 0x444d4163 /* AuthenticAMD */ || vendor == 0x656e6975 /* HygonGenuine */;
+        bool fixed = cpuid(0x80000000, 0).eax >= 0x80000008 && (cpuid(0x80000008, 0).ebx & BIT(2));
+        state = amd && !fixed ? YES : NO;
+    }
+    return state == YES;
+}
+
+/* Leave our own addresses in their place. The state is saved already, so it may be changed. */
+static void overwrite_last_pointers(void)
+{
+    static const uint32_t zero;
+    __asm__ volatile("fnclex\n\t"
+                     "emms\n\t"
+                     "fildl %0"
+                     :
+                     : "m"(zero));
+}
+
 void fpu_restore(struct vcpu *v)
 {
+    if (unlikely(keeps_last_pointers()))
+        overwrite_last_pointers();
     /* The image may have come from a guest or from a file: if the CPU refuses it, that vCPU starts afresh. */
     int bad = cpu_features.xsave ? xrstor_safe(v->xsave, ~0ull) : fxrstor_safe(v->xsave);
     if (unlikely(bad)) {
