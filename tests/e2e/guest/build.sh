@@ -19,7 +19,7 @@ newer() { # target, prerequisites...: 0 if the target is newer than all of them
 
 for source in "$here"/*.c; do
     target=$out/$(basename "$source" .c)
-    newer "$target" "$source" "$here/check.h" "$include/abi/pal.h" "$0" && continue
+    newer "$target" "$source" "$here"/*.h "$include/abi/pal.h" "$0" && continue
     $cc -std=gnu11 -O2 -Wall -Wextra -Werror -mno-red-zone -static -pthread -I"$include" -o "$target.part" "$source"
     mv "$target.part" "$target"
 done
