@@ -40,9 +40,11 @@ def command(qemu, line, limit=60):
 def test_login(kernel, disk, directory):
     with Qemu(disk_machine(disk, kernel=kernel), directory) as qemu:
         log_in(qemu)
-        assert command(qemu, "timeout 120 systemctl is-system-running --wait", 150) == 0, qemu.tail()
+        assert command(qemu, "timeout 300 systemctl is-system-running --wait", 330) == 0, qemu.tail()
         assert command(qemu, "test -z \"$(systemctl --failed --no-legend)\"") == 0, qemu.tail()
-        assert command(qemu, "ping -c 2 -W 5 10.0.2.2") == 0, qemu.tail()
+        # The address may be there later than the prompt.
+        ping = "timeout 120 sh -c 'until ping -c 1 -W 5 10.0.2.2; do sleep 1; done'"
+        assert command(qemu, ping, 150) == 0, qemu.tail()
         qemu.send_line("systemctl poweroff")
         qemu.wait_exit(120)
         assert qemu.shutdown_reason() == "guest-shutdown"
