@@ -6,6 +6,7 @@
 #include "mm/mm.h"
 #include "x86/entry.h"
 #include "x86/guest.h"
+#include <xen/arch-x86/xen-mca.h>
 
 /* The memory core's hypercalls take its own view of a vCPU. */
 long do_mmu_update(struct vcpu *v, uint64_t reqs, uint64_t count, uint64_t done, uint64_t foreign,
@@ -70,6 +71,7 @@ const struct hypercall hypercall_table[HYPERCALL_COUNT] = {
     HC(callback_op, callback_op),
     HC_CTRL(sysctl, sysctl),
     HC_CTRL(domctl, domctl),
+    HC_CTRL(mca, mca),
     HC_CTRL(pal_op, pal_op),
 };
 #undef HC

@@ -123,6 +123,32 @@ static long op_get_cpu_version(struct xen_platform_op *op)
     return 0;
 }
 
+/*
+ * Domain 0 tells what the firmware says of the processors' idle and performance states. Idle CPUs halt, and their
+ * frequency is left to the hardware, so there is nothing to do with it; asked which of the states the firmware may
+ * hand over (_PDC: a revision, a count of words, the words), none.
+ */
+static long op_set_processor_pminfo(struct xen_platform_op *op)
+{
+    const struct xenpf_set_processor_pminfo *info = &op->u.set_pminfo;
+    uint64_t pdc = (uint64_t)info->u.pdc.p;
+    uint32_t words[3];
+
+    switch (info->type) {
+    case XEN_PM_CX:
+    case XEN_PM_PX:
+    case XEN_PM_TX:
+        return 0;
+    case XEN_PM_PDC:
+        if (copy_from_guest(words, pdc, sizeof(words)))
+            return -XEN_EFAULT;
+        words[2] = 0;
+        return copy_to_guest(pdc, words, sizeof(words)) ? -XEN_EFAULT : 0;
+    default:
+        return -XEN_EINVAL;
+    }
+}
+
 /* CPUs are online from boot to the end. */
 static long op_cpu_online(struct xen_platform_op *op)
 {
@@ -143,6 +169,7 @@ static const struct {
     [XENPF_firmware_info] = {op_firmware_info, true},
     [XENPF_enter_acpi_sleep] = {op_enter_acpi_sleep, false},
     [XENPF_getidletime] = {op_getidletime, true},
+    [XENPF_set_processor_pminfo] = {op_set_processor_pminfo, false},
     [XENPF_get_cpuinfo] = {op_get_cpuinfo, true},
     [XENPF_get_cpu_version] = {op_get_cpu_version, true},
     [XENPF_cpu_online] = {op_cpu_online, false},

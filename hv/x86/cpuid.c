@@ -39,11 +39,11 @@ enum { EAX, EBX, ECX, EDX };
 #define F1C_XSAVE      B(26)
 #define F1C_OSXSAVE    B(27)
 #define F1C_HYPERVISOR B(31)
-/* FPU DE TSC MSR PAE CX8 APIC CMOV PAT CLFSH MMX FXSR SSE SSE2; SYSENTER not where long mode lacks
- * it. */
+/* FPU DE TSC MSR PAE MCE CX8 APIC MCA CMOV PAT CLFSH MMX FXSR SSE SSE2; SYSENTER not where long mode
+ * lacks it. Machine checks are the hypervisor's: the architecture is there, with no banks (msr.c). */
 #define F1D                                                                                        \
-    (B(0) | B(2) | B(4) | B(5) | B(6) | B(8) | B(9) | B(15) | B(16) | B(19) | B(23) | B(24) |      \
-     B(25) | B(26))
+    (B(0) | B(2) | B(4) | B(5) | B(6) | B(7) | B(8) | B(9) | B(14) | B(15) | B(16) | B(19) |       \
+     B(23) | B(24) | B(25) | B(26))
 #define F1D_SEP B(11)
 
 /* Leaf 7: BMI1, FDP, BMI2, ERMS, no FPU CS/DS, RDSEED, ADX, CLFLUSHOPT, CLWB, SHA; with AVX: AVX2.

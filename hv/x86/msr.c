@@ -17,6 +17,7 @@
 #define MSR_UCODE_REV       0x8b
 #define MSR_PLATFORM_INFO   0xce
 #define MSR_MCG_CAP         0x179
+#define MSR_MCG_STATUS      0x17a
 #define MSR_MISC_ENABLE     0x1a0
 #define MSR_DEBUGCTL        0x1d9
 #define MSR_AMD_SYSCFG      0xc0010010
@@ -98,6 +99,7 @@ static const struct {
     {MSR_PLATFORM_ID, false, 0},
     {MSR_PLATFORM_INFO, false, 0}, /* no CPUID faulting */
     {MSR_MCG_CAP, false, 0},       /* no banks */
+    {MSR_MCG_STATUS, true, 0},
     {MSR_MISC_ENABLE, true, MISC_ENABLE_GUEST},
     {MSR_DEBUGCTL, true, 0},
     {MSR_AMD_SYSCFG, false, 0}, /* no memory encryption */
