@@ -14,7 +14,7 @@ HOSTX86_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -DPAL_DEBUG -D__XEN_T
 	-Itests/host/x86/fake -Ihv/include -Imm/include
 HOSTX86_TESTS := test_write test_ioport test_policy
 HOSTX86_SOURCES := $(addprefix hv/x86/,decode.c alu.c operand.c emulate.c emulate_write.c mmio.c msr.c \
-	cpuid.c ioport.c) tests/host/x86/machine.c tests/host/x86/native.S
+	cpuid.c policy.c ioport.c) tests/host/x86/machine.c tests/host/x86/native.S
 HOSTX86_DEPENDS := $(HOSTX86_SOURCES) $(wildcard hv/x86/*.h hv/include/*/*.h mm/include/mm/*.h \
 	tests/host/x86/*.h tests/host/x86/fake/x86/*.h) tests/host/x86/rules.mk
 
