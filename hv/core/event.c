@@ -33,14 +33,17 @@ struct evtchn *evtchn_of(struct domain *d, uint64_t port)
 
 void event_notify_vcpu(struct vcpu *v)
 {
-    store_relaxed(&v->info->evtchn_upcall_pending, 1);
-    full_fence(); /* pending first, then the state: see sched.c */
-    if (load_relaxed(&v->info->evtchn_upcall_mask))
+    /* Pending first, then the state: see sched.c. Who set it before has made the vCPU look. */
+    if (exchange(&v->info->evtchn_upcall_pending, 1))
         return;
-    if (load_relaxed(&v->state) == VCPU_BLOCKED)
-        vcpu_wake(v);
-    else if (v != current_vcpu() && load_relaxed(&v->running))
+    if (load_relaxed(&v->state) == VCPU_BLOCKED) {
+        if (!load_relaxed(&v->info->evtchn_upcall_mask))
+            vcpu_wake(v);
+    } else if (v != current_vcpu() && load_relaxed(&v->running)) {
+        /* Masked or not: one that is just unmasking looks for pending events without a fence, as stock kernels and the
+         * fast way back to user mode do, so each of us may see the other's old value. The interrupt makes it look again. */
         lapic_send_ipi(load_relaxed(&v->cpu), VECTOR_KICK);
+    }
 }
 
 /* Wake those who poll for this port. Who takes the bit from the mask is the one to wake. */
