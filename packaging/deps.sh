@@ -20,7 +20,9 @@ tests="
 dom0_image="
     busybox-static fakeroot kmod xz-utils zstd mmdebstrap uidmap e2fsprogs util-linux
     apt dpkg debian-archive-keyring ca-certificates"
-packages="$build $tests $dom0_image"
+tools="
+    libjansson-dev libsmartcols-dev libxml2-dev libmd-dev"
+packages="$build $tools $tests $dom0_image"
 
 missing() {
     for package in $packages; do

@@ -164,7 +164,7 @@ static uint64_t initrd_size(void)
 
 static void decide_layout(uint64_t pages)
 {
-    if (initrd_size() >= INITRD_MAX || !dom0_layout_make(&layout, &image, pages, initrd_size()))
+    if (initrd_size() >= INITRD_MAX || !dom0_layout_make(&layout, &image, pages, initrd_size(), 0))
         refuse_no_room(layout.placed_pages >> 8, pages >> 8);
 }
 

@@ -18,13 +18,14 @@ static uint64_t take(uint64_t *at, uint64_t pages)
 }
 
 /* Tables, stack and padding map themselves: try with as many tables as the last try asked for. */
-static void finish_region(struct dom0_layout *l, uint64_t start)
+static void finish_region(struct dom0_layout *l, uint64_t start, unsigned service_pages)
 {
     l->l1_tables = 0;
     for (;;) {
         uint64_t at = start;
 
         l->start_info = take(&at, 1);
+        l->service = take(&at, service_pages);
         l->tables = take(&at, UPPER_TABLES + l->l1_tables);
         l->stack = take(&at, 1);
         l->region_pages = ROUND_UP(at + PADDING_PAGES, REGION_ALIGN);
@@ -44,7 +45,7 @@ static void place_p2m_apart(struct dom0_layout *l, uint64_t *at, uint64_t va)
 }
 
 bool dom0_layout_make(struct dom0_layout *l, const struct elf_image *image, uint64_t nr_pages,
-                      uint64_t initrd_size)
+                      uint64_t initrd_size, unsigned service_pages)
 {
     uint64_t at = DIV_ROUND_UP(image->paddr_end, PAGE_SIZE);
 
@@ -58,7 +59,7 @@ bool dom0_layout_make(struct dom0_layout *l, const struct elf_image *image, uint
         l->p2m = take(&at, l->p2m_pages);
         l->p2m_va = image->virt_base + (l->p2m << PAGE_SHIFT);
     }
-    finish_region(l, at);
+    finish_region(l, at, service_pages);
     at = l->region_pages;
     if (image->has_init_p2m)
         place_p2m_apart(l, &at, image->init_p2m);

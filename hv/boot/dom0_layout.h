@@ -8,7 +8,8 @@
  *     ...         the kernel's segments, where they say
  *     initrd      if the kernel wants it mapped
  *     p2m         if it does not say where it wants it
- *     start info  one page, with the console information behind it
+ *     start info  one page, with the console information behind it in domain 0's
+ *     service     of other domains: the store's page, the console's page
  *     tables      level 4, level 3, level 2, then the level 1 tables: mapped read-only
  *     stack       one page
  *                 at least 512 KiB, up to a multiple of 4 MiB
@@ -30,6 +31,7 @@ struct dom0_layout {
     uint64_t p2m_tables, p2m_l2,
         p2m_l1; /* first; one level 3 table, then so many of either; all 0: none */
     uint64_t start_info;
+    uint64_t service;           /* the first of the service pages */
     uint64_t tables, l1_tables; /* first; 3 tables, then so many of level 1 */
     uint64_t stack;
     uint64_t region_pages;
@@ -38,10 +40,11 @@ struct dom0_layout {
     uint64_t p2m_va;
 };
 
-/* Lay it out. False when nr_pages are not enough, or the mapping passes 1 GiB; placed_pages tells
- * what would be needed. nr_pages and initrd_size (bytes) below 2^40 and 2^40. */
+/* Lay it out, with so many service pages (none in domain 0). False when nr_pages are not enough, or
+ * the mapping passes 1 GiB; placed_pages tells what would be needed. nr_pages and initrd_size
+ * (bytes) below 2^40 and 2^40. */
 bool dom0_layout_make(struct dom0_layout *l, const struct elf_image *image, uint64_t nr_pages,
-                      uint64_t initrd_size);
+                      uint64_t initrd_size, unsigned service_pages);
 
 /* Frames of all page tables that map the p2m list at init_p2m; 0 when it is in the initial mapping.
  */

@@ -3,12 +3,13 @@
 #
 # Puts stock Debian kernels (and, for the bench, Debian's Xen) into cache/.
 #
-#   fetch.sh [6.1] [6.12] [xen]        default: 6.1 6.12
+#   fetch.sh [6.1] [6.12] [xen] [xen-utils]        default: 6.1 6.12
 #
 # Each name gives a directory that is complete or absent, never half-made:
 #   cache/linux-6.1/   vmlinuz  config  release  lib/modules/RELEASE/
 #   cache/linux-6.12/  likewise
 #   cache/xen-4.17/    xen  (unpacked ELF image)
+#   cache/xen-utils-4.17/  usr/...  (Debian's store and console daemons, xl and its kin, as they are)
 #
 # The package is found through Debian's metapackage, so the ABI number in a
 # kernel's package name appears nowhere here.  What is cached is used as it is,
@@ -76,6 +77,15 @@ fetch_xen() { # package, directory to fill
     rm -rf "$2/root" "$2"/*.deb "$2"/*.log
 }
 
+fetch_utils() { # packages, directory to fill
+    for package in $1; do
+        download "$package" "$2" || die "cannot download $package"
+        dpkg-deb -x "$2"/*.deb "$2"
+        rm -f "$2"/*.deb "$2"/*.log
+    done
+    rm -rf "$2/usr/share/doc" "$2/usr/share/man"
+}
+
 provide() { # name of the directory in the cache, function, package
     [ -d "$cache/$1" ] && return 0
     tmp=$(mktemp -d "$cache/.tmp-$1-XXXXXX")
@@ -96,6 +106,7 @@ for what in "$@"; do
     6.1) provide linux-6.1 fetch_kernel linux-image-amd64 ;;
     6.12) provide linux-6.12 fetch_kernel linux-image-6.12-amd64 ;;
     xen) provide xen-4.17 fetch_xen xen-hypervisor-4.17-amd64 ;;
-    *) die "unknown: $what (6.1, 6.12, xen)" ;;
+    xen-utils) provide xen-utils-4.17 fetch_utils "xen-utils-4.17 xenstore-utils" ;;
+    *) die "unknown: $what (6.1, 6.12, xen, xen-utils)" ;;
     esac
 done

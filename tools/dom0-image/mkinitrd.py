@@ -3,7 +3,7 @@
 """Builds the small domain-0 initial RAM disk: busybox, kernel modules, /init.
 
     mkinitrd.py -o OUT.gz [--kernel cache/linux-6.1] [--module NAME]...
-                [--add GUESTPATH=FILE]... [--init FILE]
+                [--only NAME]... [--level N] [--add GUESTPATH=FILE]... [--init FILE]
 
 Nothing in it comes from the machine's state: names are sorted, times and
 owners are zero, inode numbers count up.  The same input gives the same bytes,
@@ -184,6 +184,8 @@ def main():
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True)
     parser.add_argument("--kernel", type=pathlib.Path, help="directory made by fetch.sh")
     parser.add_argument("--module", action="append", default=[], help="one more module")
+    parser.add_argument("--only", action="append", default=[], help="not the usual modules: only those named so")
+    parser.add_argument("--level", type=int, default=6, help="of compression")
     parser.add_argument("--add", action="append", default=[], metavar="GUESTPATH=FILE")
     parser.add_argument("--init", type=pathlib.Path, default=HERE / "init")
     parser.add_argument("--verbose", action="store_true")
@@ -192,12 +194,12 @@ def main():
     archive = Cpio()
     add_skeleton(archive, args.init)
     if args.kernel:
-        add_modules(archive, args.kernel, MODULES + args.module, args.verbose)
+        add_modules(archive, args.kernel, (args.only or MODULES) + args.module, args.verbose)
     for pair in args.add:
         guest_path, _, source = pair.partition("=")
         source = pathlib.Path(source)
         archive.file(guest_path, source.read_bytes(), source.stat().st_mode & 0o755)
-    write_atomically(args.output, gzip.compress(archive.bytes(), compresslevel=6, mtime=0))
+    write_atomically(args.output, gzip.compress(archive.bytes(), compresslevel=args.level, mtime=0))
 
 
 if __name__ == "__main__":

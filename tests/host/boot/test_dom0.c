@@ -158,7 +158,7 @@ static void test_layouts(void **state)
                 struct elf_image k = kernel(modern);
                 struct dom0_layout l;
 
-                assert_true(dom0_layout_make(&l, &k, memories[i] >> PAGE_SHIFT, disks[j]));
+                assert_true(dom0_layout_make(&l, &k, memories[i] >> PAGE_SHIFT, disks[j], 0));
                 check_layout(&l, &k);
             }
 }
@@ -172,14 +172,14 @@ static void test_least_memory(void **state)
     uint64_t need;
 
     (void)state;
-    assert_false(dom0_layout_make(&l, &k, MiB(64) >> PAGE_SHIFT, MiB(8)));
+    assert_false(dom0_layout_make(&l, &k, MiB(64) >> PAGE_SHIFT, MiB(8), 0));
     need = l.placed_pages;
     assert_true(need > MiB(74 + 8) >> PAGE_SHIFT && need < MiB(74 + 8 + 8) >> PAGE_SHIFT);
-    assert_false(dom0_layout_make(&l, &k, need - 1, MiB(8)));
-    assert_true(dom0_layout_make(&l, &k, need + DIV_ROUND_UP(need, 256), MiB(8)));
-    assert_false(dom0_layout_make(&l, &k, GiB(1) >> PAGE_SHIFT, GiB(1)));
+    assert_false(dom0_layout_make(&l, &k, need - 1, MiB(8), 0));
+    assert_true(dom0_layout_make(&l, &k, need + DIV_ROUND_UP(need, 256), MiB(8), 0));
+    assert_false(dom0_layout_make(&l, &k, GiB(1) >> PAGE_SHIFT, GiB(1), 0));
     k.mod_start_pfn = false; /* mapped: at most 1 GiB with all the rest */
-    assert_false(dom0_layout_make(&l, &k, GiB(8) >> PAGE_SHIFT, GiB(1)));
+    assert_false(dom0_layout_make(&l, &k, GiB(8) >> PAGE_SHIFT, GiB(1), 0));
 }
 
 int main(void)

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A domain as its file describes it: a subset of libvirt's domain XML (pal.xml(5), schema.rng), so
+ * that the same file is good for libvirt. What only we have stands in <metadata> under our own
+ * namespace.
+ */
+#ifndef LIBPAL_CONFIG_H
+#define LIBPAL_CONFIG_H
+
+#include "libpal/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAL_NAMESPACE   "urn:palimpsest:domain:1"
+#define PAL_DISKS_MAX   16
+#define PAL_NICS_MAX    8
+#define PAL_VCPUS_MAX   64
+#define PAL_NAME_MAX    63
+#define PAL_CMDLINE_MAX 1023
+
+/* What happens when the domain has ended in some way. */
+enum pal_action { PAL_ACTION_DESTROY, PAL_ACTION_RESTART, PAL_ACTION_PRESERVE };
+
+struct pal_disk {
+    char *source; /* path of a raw file, or of a block device */
+    bool is_block;
+    bool read_only;
+    char target[16]; /* xvda ... */
+};
+
+struct pal_nic {
+    char bridge[16];
+    uint8_t mac[6];
+    uint64_t rate_kib; /* KiB a second out of the guest; 0: no limit */
+};
+
+struct pal_config {
+    char *name;
+    uint8_t uuid[16];
+    uint64_t max_kib;    /* <memory>: the most it may have */
+    uint64_t memory_kib; /* <currentMemory>: what it starts with */
+    unsigned vcpus;
+    char *kernel, *initrd, *cmdline; /* initrd may be NULL */
+    enum pal_action on_poweroff, on_reboot, on_crash;
+    unsigned weight, cap; /* 0: the hypervisor's own */
+    unsigned disks, nics;
+    struct pal_disk disk[PAL_DISKS_MAX];
+    struct pal_nic nic[PAL_NICS_MAX];
+    char *xml; /* the whole text, as it was read */
+    size_t xml_size;
+};
+
+/* Read, validate and check a file; what it leaves out gets its default (a missing <uuid> and MAC
+ * are made up). On failure the config holds nothing. */
+int pal_config_read(struct pal_config *c, const char *path, struct pal_error *e);
+/* The same from text in memory; `name` stands for the file in messages. */
+int pal_config_parse(struct pal_config *c, const char *name, const char *text, size_t size,
+                     struct pal_error *e);
+void pal_config_free(struct pal_config *c);
+
+const char *pal_action_name(enum pal_action action);
+/* "xvda" -> its number on the xenbus; 0 when it is no such name. */
+unsigned pal_disk_number(const char *target);
+/* 36 characters and a terminator. */
+void pal_uuid_text(const uint8_t uuid[16], char text[37]);
+/* A name that may be given to a domain: letters, digits, "._-+:", not only digits. */
+bool pal_name_is_good(const char *name);
+
+/* The RELAX NG schema. */
+extern const char pal_schema[], pal_schema_end[];
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A domain's XML file: parsed with neither network, entities nor DTD, validated against the
+ * schema, and then read, so that reading meets only what the schema lets pass. Errors name file
+ * and line.
+ */
+#include "libpal/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <libxml/parser.h>
+#include <libxml/relaxng.h>
+#include <libxml/xmlerror.h>
+
+struct source {
+    const char *name;
+    struct pal_error *e;
+    enum pal_code code;
+};
+
+static int fail_at(const struct source *s, const xmlNode *node, const char *why)
+{
+    return pal_fail(s->e, PAL_XML_VALUE, "%s:%ld: <%s> %s", s->name, xmlGetLineNo((xmlNode *)node),
+                    (const char *)node->name, why);
+}
+
+/* libxml2 tells of errors here; the first one counts. */
+static void note_error(void *data, xmlErrorPtr error)
+{
+    struct source *s = data;
+    char text[400];
+    size_t n;
+
+    snprintf(text, sizeof(text), "%s", error->message ? error->message : "not valid");
+    for (n = strlen(text); n && isspace((unsigned char)text[n - 1]); n--)
+        text[n - 1] = '\0';
+    pal_fail(s->e, s->code, "%s:%d: %s", s->name, error->line, text);
+}
+
+/* ---- looking into the tree ---- */
+
+static const xmlNode *child(const xmlNode *parent, const char *name)
+{
+    for (const xmlNode *n = parent ? parent->children : NULL; n; n = n->next) {
+        if (n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, name))
+            return n;
+    }
+    return NULL;
+}
+
+/* The element's text without the blanks around it; to be freed. */
+static char *text_of(const xmlNode *node)
+{
+    xmlChar *content = xmlNodeGetContent((xmlNode *)node);
+    const char *start = content ? (const char *)content : "";
+    size_t length;
+    char *copy;
+
+    while (isspace((unsigned char)*start))
+        start++;
+    length = strlen(start);
+    while (length && isspace((unsigned char)start[length - 1]))
+        length--;
+    copy = strndup(start, length);
+    xmlFree(content);
+    return copy;
+}
+
+static char *child_text(const xmlNode *parent, const char *name)
+{
+    const xmlNode *n = child(parent, name);
+
+    return n ? text_of(n) : NULL;
+}
+
+/* An attribute's value; to be freed with free(). NULL when it is not there. */
+static char *attribute(const xmlNode *node, const char *name)
+{
+    xmlChar *value = node ? xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
+    char *copy = value ? strdup((const char *)value) : NULL;
+
+    xmlFree(value);
+    return copy;
+}
+
+static uint64_t number_of(const xmlNode *node)
+{
+    char *text = node ? text_of(node) : NULL;
+    uint64_t value = text ? strtoull(text, NULL, 10) : 0;
+
+    free(text);
+    return value;
+}
+
+/* Bytes in a libvirt unit; without one it is KiB. */
+static uint64_t unit_bytes(const char *unit)
+{
+    static const struct {
+        const char *name;
+        uint64_t bytes;
+    } units[] = {{"b", 1},           {"bytes", 1},      {"KB", 1000},       {"k", 1024},
+                 {"KiB", 1024},      {"MB", 1000000},   {"M", 1 << 20},     {"MiB", 1 << 20},
+                 {"GB", 1000000000}, {"G", 1ull << 30}, {"GiB", 1ull << 30}};
+
+    for (size_t i = 0; unit && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (!strcmp(unit, units[i].name))
+            return units[i].bytes;
+    }
+    return 1024;
+}
+
+static int read_size(const struct source *s, const xmlNode *node, uint64_t *kib)
+{
+    char *unit = attribute(node, "unit");
+    uint64_t bytes;
+    bool overflow = __builtin_mul_overflow(number_of(node), unit_bytes(unit), &bytes);
+
+    free(unit);
+    if (overflow || bytes > 1ull << 40)
+        return fail_at(s, node, "is more than 1 TiB");
+    *kib = (bytes + 4095) / 4096 * 4;
+    return 0;
+}
+
+static enum pal_action read_action(const xmlNode *root, const char *name, enum pal_action otherwise)
+{
+    char *text = child_text(root, name);
+    enum pal_action action = otherwise;
+
+    if (text)
+        action = !strcmp(text, "restart")    ? PAL_ACTION_RESTART
+                 : !strcmp(text, "preserve") ? PAL_ACTION_PRESERVE
+                                             : PAL_ACTION_DESTROY;
+    free(text);
+    return action;
+}
+
+/* ---- parts of the description ---- */
+
+static void read_uuid(struct pal_config *c, const xmlNode *root)
+{
+    char *text = child_text(root, "uuid");
+    unsigned digits = 0;
+
+    if (!text) {
+        if (getrandom(c->uuid, sizeof(c->uuid), 0) != sizeof(c->uuid))
+            abort(); /* cannot fail for so few bytes once the system runs */
+        c->uuid[6] = (c->uuid[6] & 0x0f) | 0x40; /* version 4: random */
+        c->uuid[8] = (c->uuid[8] & 0x3f) | 0x80;
+        return;
+    }
+    for (const char *p = text; *p && digits < 32; p++) {
+        if (isxdigit((unsigned char)*p)) {
+            unsigned v = isdigit((unsigned char)*p) ? (unsigned)(*p - '0')
+                                                    : (unsigned)((*p | 32) - 'a' + 10);
+
+            c->uuid[digits / 2] = (uint8_t)(c->uuid[digits / 2] << 4 | v);
+            digits++;
+        }
+    }
+    free(text);
+}
+
+static int read_memory(struct pal_config *c, const struct source *s, const xmlNode *root)
+{
+    const xmlNode *now = child(root, "currentMemory");
+
+    if (read_size(s, child(root, "memory"), &c->max_kib))
+        return -1;
+    c->memory_kib = c->max_kib;
+    if (now && read_size(s, now, &c->memory_kib))
+        return -1;
+    if (c->memory_kib > c->max_kib)
+        return fail_at(s, now, "is more than <memory>");
+    return 0;
+}
+
+static int read_os(struct pal_config *c, const struct source *s, const xmlNode *root)
+{
+    const xmlNode *os = child(root, "os");
+
+    c->kernel = child_text(os, "kernel");
+    c->initrd = child_text(os, "initrd");
+    c->cmdline = child_text(os, "cmdline");
+    if (!c->cmdline)
+        c->cmdline = strdup("");
+    if (!c->cmdline || !c->kernel)
+        return pal_fail(s->e, PAL_SYS_FAILED, "out of memory");
+    if (strlen(c->cmdline) > PAL_CMDLINE_MAX)
+        return fail_at(s, child(os, "cmdline"), "is longer than 1023 characters");
+    return 0;
+}
+
+static int read_disk(struct pal_config *c, const struct source *s, const xmlNode *node)
+{
+    struct pal_disk *d = &c->disk[c->disks];
+    char *type = attribute(node, "type");
+    char *target = attribute(child(node, "target"), "dev");
+
+    if (c->disks == PAL_DISKS_MAX) {
+        free(type);
+        free(target);
+        return fail_at(s, node, "is one too many: 16 disks at most");
+    }
+    c->disks++;
+    d->is_block = type && !strcmp(type, "block");
+    d->source = attribute(child(node, "source"), d->is_block ? "dev" : "file");
+    d->read_only = child(node, "readonly") != NULL;
+    snprintf(d->target, sizeof(d->target), "%s", target ? target : "");
+    free(type);
+    free(target);
+    for (unsigned i = 0; i + 1 < c->disks; i++) {
+        if (!strcmp(c->disk[i].target, d->target))
+            return fail_at(s, node, "has the same target as another disk");
+    }
+    return d->source ? 0 : pal_fail(s->e, PAL_SYS_FAILED, "out of memory");
+}
+
+static int read_mac(struct pal_nic *n, const struct source *s, const xmlNode *node)
+{
+    char *text = attribute(child(node, "mac"), "address");
+    unsigned b[6];
+
+    if (!text) { /* of the range that is Xen's: 00:16:3e */
+        n->mac[1] = 0x16;
+        n->mac[2] = 0x3e;
+        if (getrandom(n->mac + 3, 3, 0) != 3)
+            abort(); /* as above */
+        n->mac[3] &= 0x7f;
+        return 0;
+    }
+    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x", b, b + 1, b + 2, b + 3, b + 4, b + 5) != 6)
+        memset(b, 0xff, sizeof(b));
+    free(text);
+    for (unsigned i = 0; i < 6; i++)
+        n->mac[i] = (uint8_t)b[i];
+    return n->mac[0] & 1 ? fail_at(s, child(node, "mac"), "is a group address") : 0;
+}
+
+static int read_nic(struct pal_config *c, const struct source *s, const xmlNode *node)
+{
+    struct pal_nic *n = &c->nic[c->nics];
+    char *bridge = attribute(child(node, "source"), "bridge");
+    char *rate = attribute(child(child(node, "bandwidth"), "outbound"), "average");
+
+    if (c->nics < PAL_NICS_MAX) {
+        snprintf(n->bridge, sizeof(n->bridge), "%s", bridge ? bridge : "");
+        n->rate_kib = rate ? strtoull(rate, NULL, 10) : 0;
+    }
+    free(bridge);
+    free(rate);
+    if (c->nics == PAL_NICS_MAX)
+        return fail_at(s, node, "is one too many: 8 interfaces at most");
+    c->nics++;
+    return read_mac(n, s, node);
+}
+
+static int read_devices(struct pal_config *c, const struct source *s, const xmlNode *root)
+{
+    const xmlNode *devices = child(root, "devices");
+
+    for (const xmlNode *n = devices ? devices->children : NULL; n; n = n->next) {
+        if (n->type != XML_ELEMENT_NODE)
+            continue;
+        if (!strcmp((const char *)n->name, "disk") && read_disk(c, s, n))
+            return -1;
+        if (!strcmp((const char *)n->name, "interface") && read_nic(c, s, n))
+            return -1;
+    }
+    return 0;
+}
+
+static int read_domain(struct pal_config *c, const struct source *s, const xmlNode *root)
+{
+    const xmlNode *ours = child(child(root, "metadata"), "domain");
+
+    c->name = child_text(root, "name");
+    if (!c->name)
+        return pal_fail(s->e, PAL_SYS_FAILED, "out of memory");
+    if (!pal_name_is_good(c->name))
+        return fail_at(s, child(root, "name"), "must not be a bare number or begin with '-'");
+    read_uuid(c, root);
+    c->vcpus = child(root, "vcpu") ? (unsigned)number_of(child(root, "vcpu")) : 1;
+    c->on_poweroff = read_action(root, "on_poweroff", PAL_ACTION_DESTROY);
+    c->on_reboot = read_action(root, "on_reboot", PAL_ACTION_RESTART);
+    c->on_crash = read_action(root, "on_crash", PAL_ACTION_DESTROY);
+    c->weight = (unsigned)number_of(child(ours, "weight"));
+    c->cap = (unsigned)number_of(child(ours, "cap"));
+    if (read_memory(c, s, root) || read_os(c, s, root) || read_devices(c, s, root))
+        return -1;
+    return 0;
+}
+
+/* ---- the whole file ---- */
+
+static int validate(xmlDoc *document, struct source *s)
+{
+    xmlRelaxNGParserCtxt *parser =
+        xmlRelaxNGNewMemParserCtxt(pal_schema, (int)(pal_schema_end - pal_schema));
+    xmlRelaxNG *schema = parser ? xmlRelaxNGParse(parser) : NULL;
+    xmlRelaxNGValidCtxt *check = schema ? xmlRelaxNGNewValidCtxt(schema) : NULL;
+    int rc = -1;
+
+    s->code = PAL_XML_SCHEMA;
+    if (check) {
+        xmlRelaxNGSetValidStructuredErrors(check, note_error, s);
+        rc = xmlRelaxNGValidateDoc(check, document);
+    }
+    if (rc)
+        pal_fail(s->e, PAL_XML_SCHEMA, "%s: it does not fit the schema", s->name);
+    xmlRelaxNGFreeValidCtxt(check);
+    xmlRelaxNGFree(schema);
+    xmlRelaxNGFreeParserCtxt(parser);
+    return rc ? -1 : 0;
+}
+
+int pal_config_parse(struct pal_config *c, const char *name, const char *text, size_t size,
+                     struct pal_error *e)
+{
+    struct source s = {name, e, PAL_XML_SYNTAX};
+    xmlDoc *document;
+    int rc = -1;
+
+    memset(c, 0, sizeof(*c));
+    if (size > INT_MAX)
+        return pal_fail(e, PAL_XML_SYNTAX, "%s: too large", name);
+    xmlSetStructuredErrorFunc(&s, note_error);
+    document = xmlReadMemory(text, (int)size, name, NULL, XML_PARSE_NONET | XML_PARSE_NOCDATA);
+    if (!document)
+        pal_fail(e, PAL_XML_SYNTAX, "%s: it is not an XML file", name);
+    else if (document->intSubset)
+        pal_fail(e, PAL_XML_SYNTAX, "%s: document types and entities are not accepted", name);
+    else if (!validate(document, &s))
+        rc = read_domain(c, &s, xmlDocGetRootElement(document));
+    xmlSetStructuredErrorFunc(NULL, NULL);
+    xmlFreeDoc(document);
+    if (!rc) {
+        c->xml = malloc(size + 1);
+        if (!c->xml)
+            rc = pal_fail(e, PAL_SYS_FAILED, "out of memory");
+        else
+            memcpy(c->xml, text, c->xml_size = size);
+    }
+    if (rc)
+        pal_config_free(c);
+    return rc;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* How a verb is called: its words parsed, its error told. */
+#include "verb.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEY_JSON 0x1000
+
+static const struct argp_option common_options[] = {
+    {"json", KEY_JSON, NULL, 0, "Print the answer as one JSON object", 10}, {0}};
+
+static error_t parse_common(int key, char *value, struct argp_state *state)
+{
+    struct call *c = state->input;
+
+    (void)value;
+    if (key != KEY_JSON)
+        return ARGP_ERR_UNKNOWN;
+    c->json = true;
+    return 0;
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct call *c = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = c;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (c->arguments >= c->verb->most)
+            argp_error(state, "too many words: '%s'", value);
+        else
+            c->argument[c->arguments++] = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (c->arguments < c->verb->least)
+            argp_error(state, "%s is missing", c->verb->arguments);
+        return 0;
+    default:
+        /* argp's own keys are above 0x1000000, ours below. */
+        if (!c->verb->option || key <= 0 || key >= 0x1000000)
+            return ARGP_ERR_UNKNOWN;
+        if (!c->verb->option(c, key, value))
+            pal_fail(&c->error, PAL_USE_ARGUMENTS, "'%s' is not a good value", value ? value : "");
+        return 0;
+    }
+}
+
+static int finish(struct call *c, int status)
+{
+    if (c->error.code == PAL_OK)
+        return status;
+    pal_failed_to(&c->error, "%s failed", c->verb->name);
+    pal_error_print(&c->error, stderr);
+    if (c->json)
+        pal_json_print_error(c->verb->name, &c->error);
+    return pal_code_exit(c->error.code);
+}
+
+int verb_call(const struct verb *verb, int argc, char **argv)
+{
+    struct argp_child children[] = {{.argp = NULL}, {0}};
+    struct argp common = {.options = common_options, .parser = parse_common};
+    char doc[2048], name[64];
+    struct argp argp = {.options = verb->options,
+                        .parser = parse,
+                        .args_doc = verb->arguments,
+                        .doc = doc,
+                        .children = children};
+    struct call c = {.verb = verb};
+
+    children[0].argp = &common;
+    snprintf(doc, sizeof(doc), "%s%s%s", verb->summary, verb->details ? "\n\v" : "",
+             verb->details ? verb->details : "");
+    snprintf(name, sizeof(name), "pal %s", verb->name);
+    argv[0] = name;
+    argp_err_exit_status = PAL_EXIT_USAGE;
+    if (argp_parse(&argp, argc, argv, 0, NULL, &c))
+        return PAL_EXIT_USAGE;
+    return finish(&c, c.error.code == PAL_OK ? verb->run(&c) : PAL_EXIT_USAGE);
+}
+
+bool verb_number(struct call *c, const char *value, unsigned long most, unsigned long *number)
+{
+    char *end;
+
+    errno = 0;
+    *number = strtoul(value, &end, 10);
+    if (!*value || *value == '-' || *end || errno || *number > most) {
+        pal_fail(&c->error, PAL_USE_ARGUMENTS, "'%s' is not a number from 0 to %lu", value, most);
+        return false;
+    }
+    return true;
+}
+
+/* Stops at the first that fails, so that what follows is not done by surprise. */
+int verb_each_guest(struct call *c, verb_action action)
+{
+    json_t *done = json_array();
+    struct pal p;
+    int rc = 0;
+
+    if (pal_open(&p, &c->error)) {
+        json_decref(done);
+        pal_failed_to(&c->error, "%s %s: cannot start", c->verb->name, c->argument[0]);
+        return 1;
+    }
+    for (unsigned i = 0; i < c->arguments && !rc; i++) {
+        struct pal_domain d;
+
+        rc = pal_domain_find_guest(&p, c->argument[i], &d, &c->error);
+        if (!rc)
+            rc = action(c, &p, &d);
+        if (rc && c->error.code != PAL_OK)
+            pal_failed_to(&c->error, "cannot %s \"%s\"", c->verb->name, c->argument[i]);
+        else
+            json_array_append_new(done, json_pack("{s:s, s:i}", "name", d.name, "id", (int)d.id));
+    }
+    pal_close(&p);
+    if (c->json && c->error.code == PAL_OK) {
+        json_t *answer = pal_json_answer(c->verb->name);
+
+        json_object_set(answer, "domains", done);
+        pal_json_print(answer);
+    }
+    json_decref(done);
+    return rc;
+}
+
+double verb_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+void verb_sleep(double seconds)
+{
+    struct timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+
+    nanosleep(&t, NULL);
+}

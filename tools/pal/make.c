@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "make.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "builder/build.h"
+#include "libpal/device.h"
+#include "libpal/record.h"
+
+/* The hypervisor's own share of a domain: tables, pages of state, rounded up. */
+#define OVERHEAD_PAGES 512
+
+static struct pal_build build_of(const struct pal_config *c)
+{
+    return (struct pal_build){.memory_kib = c->memory_kib,
+                              .kernel = c->kernel,
+                              .initrd = c->initrd,
+                              .cmdline = c->cmdline};
+}
+
+static int name_is_free(struct pal *p, const char *name, struct pal_error *e)
+{
+    struct pal_domain *list;
+    int count = pal_domains(p, &list, e), rc = 0;
+
+    if (count < 0)
+        return -1;
+    for (int i = 0; i < count && !rc; i++) {
+        if (!strcmp(list[i].name, name))
+            rc = pal_fail(e, PAL_DOM_NAME_TAKEN, "domain %u has that name", list[i].id);
+    }
+    free(list);
+    return rc;
+}
+
+static int memory_suffices(struct pal *p, const struct pal_config *c, struct pal_error *e)
+{
+    struct xen_sysctl_physinfo host;
+    uint64_t need = (c->memory_kib >> 2) + OVERHEAD_PAGES;
+
+    if (pal_hv_physinfo(&p->hv, &host, e))
+        return -1;
+    if (need <= host.free_pages + host.scrub_pages)
+        return 0;
+    return pal_fail(e, PAL_MEM_HOST, "it needs %llu MiB; the machine has %llu MiB free",
+                    (unsigned long long)need >> 8,
+                    (unsigned long long)(host.free_pages + host.scrub_pages) >> 8);
+}
+
+int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e)
+{
+    struct pal_build b = build_of(c);
+
+    if (name_is_free(p, c->name, e) || memory_suffices(p, c, e))
+        return -1;
+    return pal_build_check(&b, e);
+}
+
+static int fill(struct pal *p, uint32_t id, const struct pal_config *c, struct pal_error *e)
+{
+    struct pal_build b = build_of(c);
+    struct pal_store_entry entry = {.id = id, .config = c};
+
+    if (pal_build(&p->hv, id, &b, e))
+        return -1;
+    entry.console_mfn = b.console_mfn;
+    entry.console_port = b.console_port;
+    entry.store_mfn = b.store_mfn;
+    entry.store_port = b.store_port;
+    if (c->weight || c->cap) {
+        unsigned weight, cap;
+
+        if (pal_domain_get_schedule(&p->hv, id, &weight, &cap, e) ||
+            pal_domain_set_schedule(&p->hv, id, c->weight ? c->weight : weight, c->cap, e))
+            return -1;
+    }
+    if (pal_record_write(id, c, e) || pal_store_enter(p, &entry, e))
+        return -1;
+    return pal_devices_attach(p, id, c, e);
+}
+
+int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e)
+{
+    struct pal_new_domain n = {.vcpus = c->vcpus, .max_kib = c->max_kib};
+    int id;
+
+    if (name_is_free(p, c->name, e) || memory_suffices(p, c, e))
+        return -1;
+    memcpy(n.uuid, c->uuid, sizeof(n.uuid));
+    id = pal_domain_create(&p->hv, &n, e);
+    if (id >= 0 && fill(p, (uint32_t)id, c, e)) {
+        struct pal_error ignored = {0};
+
+        pal_domain_end(p, (uint32_t)id, &ignored);
+        return -1;
+    }
+    return id;
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Making a domain from its description: what create, run and the watcher (on_reboot) share. */
+#ifndef PAL_MAKE_H
+#define PAL_MAKE_H
+
+#include "libpal/domain.h"
+
+/* All that can be checked without making it: name, image, memory. */
+int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e);
+/* Make it, paused. Returns its number; on failure nothing is left of it. */
+int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "verb.h"
+#include "verbs.h"
+
+static int pause_domain(struct call *c, struct pal *p, struct pal_domain *d)
+{
+    if (pal_domain_has_ended(&d->info))
+        return pal_fail(&c->error, PAL_DOM_STATE, "it has ended (%s)", pal_domain_reason(&d->info));
+    if (d->info.flags & XEN_DOMINF_paused)
+        return pal_fail(&c->error, PAL_DOM_STATE, "it is paused already");
+    return pal_domain_pause(&p->hv, d->id, &c->error);
+}
+
+static int unpause_domain(struct call *c, struct pal *p, struct pal_domain *d)
+{
+    if (!(d->info.flags & XEN_DOMINF_paused))
+        return pal_fail(&c->error, PAL_DOM_STATE, "it is not paused but %s",
+                        pal_domain_state(&d->info));
+    return pal_domain_unpause(&p->hv, d->id, &c->error);
+}
+
+static int run_pause(struct call *c)
+{
+    return verb_each_guest(c, pause_domain);
+}
+
+static int run_unpause(struct call *c)
+{
+    return verb_each_guest(c, unpause_domain);
+}
+
+const struct verb verb_pause = {
+    .name = "pause",
+    .summary = "Stop domains where they are, until they are unpaused",
+    .arguments = "NAME...",
+    .least = 1,
+    .most = ARGUMENTS_MAX,
+    .words = WORDS_DOMAIN,
+    .run = run_pause,
+};
+
+const struct verb verb_unpause = {
+    .name = "unpause",
+    .aliases = "resume",
+    .summary = "Let paused domains go on",
+    .arguments = "NAME...",
+    .least = 1,
+    .most = ARGUMENTS_MAX,
+    .words = WORDS_DOMAIN,
+    .run = run_unpause,
+};

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A verb: one file each, one entry in the table of verbs.c. The table is the only list: parsing,
+ * help, completion and the manual page all come from it.
+ */
+#ifndef PAL_VERB_H
+#define PAL_VERB_H
+
+#include "libpal/domain.h"
+#include "libpal/output.h"
+
+#include <argp.h>
+
+#define ARGUMENTS_MAX 64
+
+/* One run of a verb. */
+struct call {
+    const struct verb *verb;
+    bool json;
+    unsigned arguments;
+    char *argument[ARGUMENTS_MAX + 1];
+    struct pal_error error;
+};
+
+/* What the words after the verb are, for completion. */
+enum verb_words { WORDS_NONE, WORDS_DOMAIN, WORDS_FILE, WORDS_VERB };
+
+struct verb {
+    const char *name;
+    const char *aliases;   /* separated by blanks; may be NULL */
+    const char *summary;   /* one line */
+    const char *arguments; /* as help shows them */
+    const char *details;   /* more for --help; may be NULL */
+    unsigned least, most;  /* arguments */
+    enum verb_words words;
+    const struct argp_option *options; /* ends with a zero; may be NULL */
+    /* One option. False: its value is not good, and the error says why. May be NULL. */
+    bool (*option)(struct call *c, int key, const char *value);
+    /* Returns the exit status when it is not the error's (0 when all is well). */
+    int (*run)(struct call *c);
+};
+
+extern const struct verb *const verbs[]; /* ends with NULL */
+const struct verb *verb_find(const char *name);
+
+/* Parse and run. Returns the exit status. */
+int verb_call(const struct verb *verb, int argc, char **argv);
+
+/* A positive number up to most; otherwise the error is set. */
+bool verb_number(struct call *c, const char *value, unsigned long most, unsigned long *number);
+
+/* For verbs that act on each of the named domains: open, find, act, tell. */
+typedef int (*verb_action)(struct call *c, struct pal *p, struct pal_domain *d);
+int verb_each_guest(struct call *c, verb_action action);
+
+/* Seconds on a clock that only goes forward. */
+double verb_now(void);
+/* Wait so long, at most. */
+void verb_sleep(double seconds);
+
+#endif

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+#include "verb.h"
+#include "verbs.h"
+
+/* In the order of `pal help`. */
+const struct verb *const verbs[] = {&verb_create,  &verb_list,       &verb_info,     &verb_console,
+                                    &verb_pause,   &verb_unpause,    &verb_shutdown, &verb_reboot,
+                                    &verb_destroy, &verb_rename,     &verb_dmesg,    &verb_schema,
+                                    &verb_watch,   &verb_completion, &verb_help,     NULL};

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# User space of domain 0: libpal, the domain builder, pal.
+#   tools            build/tools/pal and what belongs to it
+#   install          into $(DESTDIR)$(PREFIX)
+# Packages: libxen-dev libjansson-dev libsmartcols-dev libxml2-dev libmd-dev liblzma-dev libzstd-dev zlib1g-dev
+
+TOOLS      := $(BUILD)/tools
+PREFIX     ?= /usr
+TOOLS_XML  := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/libxml2)
+# Only what is public: the parts below include "libpal/..." and "builder/...".
+TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
+	-ffile-prefix-map=$(CURDIR)/= -Wall -Wextra -Werror -Wmissing-prototypes -Itools -I$(BUILD)/generated
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -ljansson -lsmartcols -lxml2 -lmd -llzma -lzstd -lz
+
+# The builder shares the hypervisor's readers of kernel images, compiled for the host.
+TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)
+TOOLS_SOURCES := $(sort $(wildcard tools/libpal/*.c tools/libpal/*.S tools/builder/*.c tools/pal/*.c)) $(TOOLS_IMAGE)
+TOOLS_OBJECTS := $(TOOLS_SOURCES:%=$(TOOLS)/%.o)
+
+.PHONY: tools install
+tools: $(TOOLS)/pal
+
+$(TOOLS)/tools/libpal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__
+$(TOOLS)/tools/libpal/config_xml.c.o: TOOLS_MORE := $(TOOLS_XML)
+$(TOOLS)/tools/pal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Itools/pal
+$(TOOLS)/tools/builder/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include -Ihv/boot
+$(TOOLS)/hv/boot/%.c.o: TOOLS_MORE := -Ihv/include -Ihv/boot
+
+$(TOOLS)/%.c.o: %.c tools/rules.mk $(BUILD)/generated/version.h
+	@mkdir -p $(@D)
+	$(call Q,CC,$<)$(CC) $(TOOLS_FLAGS) $(TOOLS_MORE) -MMD -MP -c -o $@ $<
+$(TOOLS)/tools/libpal/schema.S.o: tools/libpal/schema.S tools/libpal/schema.rng
+	@mkdir -p $(@D)
+	$(call Q,AS,$<)$(CC) -c -o $@ $<
+$(TOOLS)/pal: $(TOOLS_OBJECTS)
+	$(call Q,LD,$@)$(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $^ $(TOOLS_LIBS)
+
+install: tools
+	install -D -m 755 $(TOOLS)/pal $(DESTDIR)$(PREFIX)/sbin/pal
+
+-include $(TOOLS_OBJECTS:.o=.d)
