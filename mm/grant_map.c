@@ -126,6 +126,7 @@ static int map_one(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct mm
     bool readonly = op->flags & GNTMAP_readonly;
     unsigned parts = op->flags & PARTS, times = grant_parts(parts);
     struct grant_mapping *m;
+    uint32_t handle;
     mfn_t frame;
     int status;
 
@@ -133,12 +134,12 @@ static int map_one(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct mm
         return GNTST_bad_gntref;
     if (!from)
         return GNTST_bad_domain;
-    m = t ? grant_mapping_new(t, &op->handle) : NULL;
+    m = t ? grant_mapping_new(t, &handle) : NULL;
     if (!m)
         return GNTST_no_space;
     status = grant_pin(from->grant, op->ref, v->d, readonly, times, &frame);
     if (status) {
-        grant_mapping_unclaim(t, op->handle, 0);
+        grant_mapping_unclaim(t, handle, 0);
         return status;
     }
     fetch_add(&from->grant->refs, 1);
@@ -149,9 +150,10 @@ static int map_one(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct mm
     status = hold_parts(v, op, from, frame);
     if (status) {
         grant_unpin(from->grant, op->ref, readonly, times);
-        grant_mapping_unclaim(t, op->handle, 0);
+        grant_mapping_unclaim(t, handle, 0);
         return status;
     }
+    op->handle = handle;
     op->dev_bus_addr = mfn_to_maddr(frame).a;
     grant_mapping_publish(t, m, parts);
     return GNTST_okay;
@@ -281,6 +283,9 @@ static int replace_one(struct mm_vcpu *v, const struct gnttab_unmap_and_replace 
         return GNTST_bad_virt_addr;
     slot = (const pte_t *)env_frame(frame_mfn(table)) + index;
     value = load_relaxed(slot);
+    if ((value & PTE_P) && (!frame_is_ram(pte_mfn(value)) ||
+                            load_relaxed(&frame_of(pte_mfn(value))->owner) != v->d->id))
+        return GNTST_general_error;
     status = begin_end(v, op->handle, GNTMAP_host_map, op->host_addr, 0, value, e);
     /* Empty it, unless it became another's meanwhile. */
     for (unsigned i = 0; status == GNTST_okay && i < ENTRY_TRIES; i++) {

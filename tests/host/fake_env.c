@@ -325,6 +325,8 @@ void env_flush_vcpus(struct mm_domain *d, const struct vcpu_set *set, bool all, 
     (void)all;
     (void)va;
     fake_guest_flushes++;
+    if (fake_elide_flush)
+        return;
     for (unsigned i = 0; i < FAKE_VCPUS; i++) {
         if (set->bits[0] >> i & 1)
             flush_cpu(cpu_of(&fake_domains[d->id].vcpu[i]));
@@ -513,6 +515,7 @@ static void remove_domains(void)
     for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
         if (fake_domains[i].present)
             CHECK_EQ(mm_domain_teardown(&fake_domains[i].mm), 0);
+        mm_grant_domain_free(&fake_domains[i].mm);
         fake_domains[i].present = false;
     }
 }
@@ -542,6 +545,12 @@ void fake_reset(uint64_t max_pages)
             mm_vcpu_init(&fake_domains[i].vcpu[k], &fake_domains[i].mm, k);
     }
     fake_check();
+}
+
+void fake_grants(unsigned max_frames, unsigned max_maptrack)
+{
+    for (unsigned i = 0; i < FAKE_DOMAINS; i++)
+        CHECK_EQ(mm_grant_domain_init(&fake_domains[i].mm, max_frames, max_maptrack), 0);
 }
 
 struct mm_domain *fake_d(unsigned id)

@@ -8,6 +8,7 @@
 #define TESTS_HOST_FAKE_ENV_H
 
 #include "../../mm/internal.h"
+#include "mm/grant.h"
 
 #define FAKE_FRAMES  1024 /* frame numbers; the first is a hole, the last FAKE_IO are no RAM */
 #define FAKE_IO      16
@@ -24,6 +25,8 @@ extern struct fake_domain fake_domains[FAKE_DOMAINS];
 
 /* A fresh machine; domain 0 privileged, others not. max_pages for each. */
 void fake_reset(uint64_t max_pages);
+/* Grant tables for all domains, with these limits. */
+void fake_grants(unsigned max_frames, unsigned max_maptrack);
 struct mm_domain *fake_d(unsigned id);
 struct mm_vcpu *fake_v(unsigned domain, unsigned vcpu);
 /* The number of frames free right after fake_reset. */
@@ -58,7 +61,7 @@ void fake_check(void);
 
 extern unsigned fake_flushes; /* env_flush_since calls that flushed some CPU */
 extern unsigned fake_guest_flushes;
-extern bool fake_elide_flush;     /* break it: env_flush_since does nothing */
+extern bool fake_elide_flush;     /* break it: flushes do nothing */
 extern unsigned fake_preemptions; /* preemption points passed */
 extern unsigned fake_violations;  /* translations found that must not be there */
 extern bool fake_quiet;           /* a test provokes disagreements: count them silently */
