@@ -112,7 +112,7 @@ struct domain *domain_create(unsigned id, const struct domain_limits *limits, bo
     d->max_vcpus = limits->max_vcpus;
     d->evtchn_max = min(limits->max_evtchn_port, EVENT_MAX_PORTS - 1u);
     d->pirq_eoi_mfn = ~0ull;
-    d->weight = DOMAIN_WEIGHT;
+    sched_init_domain(d);
     d->control_pauses = privileged ? 0 : 1;
     list_init(&d->entry);
     spin_init(&d->event_lock);

@@ -109,6 +109,7 @@ static void stop_vcpus(struct domain *d)
         vtimer_teardown_vcpu(d->vcpus[i]);
         env_preempt_point();
     }
+    sched_teardown_domain(d);
 }
 
 /* The page that a guest registered for its vcpu_info goes back; senders of late events find the

@@ -23,10 +23,18 @@
  * before the exit path looks for events) and for idle CPUs (they announce themselves before they
  * search other queues; who queues looks for idle CPUs after queueing).
  *
- * Policy: round robin of 10 ms; no tick while nobody waits. A vCPU that wakes prefers the CPU it
- * ran on, if that is idle, then any idle one, then its old queue, where it shortens the slice of
- * who runs to 1 ms from its start. An idle CPU takes vCPUs from other queues. pick_next() is the
- * place for weights.
+ * Policy. Each queue is ordered by virtual time: the time a vCPU ran, divided by its domain's weight. Who has
+ * had least runs next, in turns of 10 ms; there is no tick while nobody waits. Who wakes is placed at the queue's clock at
+ * the earliest (and a little before it, for having slept), so that sleeping saves nothing up; if it has had less than who
+ * runs, the turn ends 1 ms after it began, or at once. So who waits for devices gets a CPU quickly and who computes
+ * shares what is left by weight. Virtual times are on their CPU's clock and are converted when a vCPU moves. A vCPU that
+ * yields goes behind all others once, whatever its time: who it waits for may be the last.
+ *
+ * Where. A vCPU that wakes prefers the CPU it ran on, if that is idle, then any idle one, then its old queue. An idle
+ * CPU takes vCPUs from other queues, those of its own physical core first. Where vCPUs wait for long the one whose
+ * turn ended goes to a queue of less weight, so that three who compute share two CPUs.
+ *
+ * A domain's cap is in sched_cap.c.
  */
 #include "base/string.h"
 #include "core/domain.h"
@@ -34,9 +42,10 @@
 #include "core/time.h"
 #include "sched_internal.h"
 #include "x86/insn.h"
-#include <xen/errno.h>
 
 #define SLICE_NS   10000000ull
+#define SLEEPER_BONUS 1000000ull /* of virtual time */
+#define LONG_WAIT_NS  5000000ull
 #define STEAL_LOOK 16 /* entries of another queue looked at for one that may come here */
 
 enum sched_reason { SCHED_PREEMPT, SCHED_YIELD, SCHED_BOUNDARY, SCHED_PARKABLE };
@@ -48,7 +57,7 @@ void sched_init_cpu(struct cpu *c)
     spin_init(&c->rq_lock);
     list_init(&c->rq);
     c->rq_len = 0;
-    c->slice_end = 0;
+    c->turn_end = c->slice_end = 0;
 }
 
 void sched_init_vcpu(struct vcpu *v, unsigned cpu)
@@ -79,7 +88,8 @@ bool sched_eligible(const struct vcpu *v)
         return false;
     if (v->in_hypercall)
         return true;
-    return v->state == VCPU_RUNNABLE && !load_relaxed(&v->pause_count);
+    return v->state == VCPU_RUNNABLE && !load_relaxed(&v->pause_count) &&
+           !load_acquire(&v->domain->throttle.exhausted);
 }
 
 static bool on_queue(const struct vcpu *v)
@@ -92,12 +102,54 @@ static bool allowed_on(const struct vcpu *v, unsigned cpu)
     return bit_test(v->affinity, cpu);
 }
 
+/* ---- virtual time ---- */
+
+static unsigned weight_of(const struct vcpu *v)
+{
+    return load_relaxed(&v->domain->weight);
+}
+
+/* The clock follows who has had least. With c's lock. */
+static void advance_clock(struct cpu *c, uint64_t least)
+{
+    if (!list_empty(&c->rq))
+        least = min(least, list_first(&c->rq, struct vcpu, rq_entry)->vtime);
+    if (least > c->vclock)
+        store_relaxed(&c->vclock, least);
+}
+
+/* Charge who runs on c up to now. With c's lock. */
+static void charge(struct cpu *c, uint64_t now)
+{
+    struct vcpu *v = c->current;
+    uint64_t ran = now > c->charged_at ? now - c->charged_at : 0;
+
+    if (!ran || v->is_idle)
+        return;
+    c->charged_at = now;
+    v->vtime += ran * DOMAIN_WEIGHT / weight_of(v);
+    advance_clock(c, v->vtime);
+    sched_cap_charge(v->domain, ran, now);
+}
+
+/* v, on no queue and not running, leaves c for another: with c's lock. */
+static void move(struct cpu *c, struct vcpu *v, unsigned to)
+{
+    int64_t ahead = (int64_t)(v->vtime - c->vclock), least = -(int64_t)SLEEPER_BONUS;
+
+    v->vtime = load_relaxed(&cpus[to]->vclock) + (uint64_t)max(ahead, least);
+    store_release(&v->cpu, to);
+}
+
+/* ---- queues ---- */
+
 void sched_dequeue(struct cpu *c, struct vcpu *v)
 {
     if (!on_queue(v))
         return;
     list_remove(&v->rq_entry);
     store_relaxed(&c->rq_len, c->rq_len - 1);
+    store_relaxed(&c->rq_weight, c->rq_weight - v->queued_weight);
 }
 
 void sched_kick(unsigned cpu)
@@ -107,15 +159,18 @@ void sched_kick(unsigned cpu)
         lapic_send_ipi(cpu, VECTOR_KICK);
 }
 
-/* An idle CPU that v may use, or cpu_count. */
+/* An idle CPU that v may use, rather one that it likes, or cpu_count. */
 static unsigned find_idle_cpu(const struct vcpu *v)
 {
+    unsigned found = cpu_count;
     for (unsigned w = 0; w < MAX_CPUS / 64; w++) {
         uint64_t candidates = load_relaxed(&idle_cpus[w]) & v->affinity[w];
-        if (candidates)
-            return w * 64 + lowest_bit(candidates);
+        if (candidates & v->soft_affinity[w])
+            return w * 64 + lowest_bit(candidates & v->soft_affinity[w]);
+        if (candidates && found == cpu_count)
+            found = w * 64 + lowest_bit(candidates);
     }
-    return cpu_count;
+    return found;
 }
 
 static unsigned choose_cpu(const struct vcpu *v)
@@ -131,6 +186,16 @@ static unsigned choose_cpu(const struct vcpu *v)
     return v->cpu; /* no allowed CPU is online: better here than nowhere */
 }
 
+/* When c must look again: at the turn's end, or when who runs has spent its domain's budget. */
+static void set_look(struct cpu *c, uint64_t now)
+{
+    uint64_t end = c->turn_end;
+    uint64_t cap = c->current->is_idle ? 0 : sched_cap_end(c->current->domain, now);
+    if (cap && (!end || cap < end))
+        end = cap;
+    c->slice_end = end;
+}
+
 /* v was queued on c: see that somebody comes for it. */
 static void announce(struct cpu *c, struct vcpu *v)
 {
@@ -139,9 +204,12 @@ static void announce(struct cpu *c, struct vcpu *v)
         sched_kick(c->id);
         return;
     }
-    uint64_t limit = c->run_start + SCHED_RATELIMIT_NS;
-    if (!c->slice_end || c->slice_end > limit) {
-        c->slice_end = limit;
+    charge(c, time_now());
+    bool sooner = v->vtime < c->current->vtime;
+    uint64_t limit = c->run_start + (sooner ? SCHED_RATELIMIT_NS : SLICE_NS);
+    if (!c->turn_end || c->turn_end > limit) {
+        c->turn_end = limit;
+        set_look(c, time_now());
         sched_kick(c->id); /* it programs its timer anew */
     }
     unsigned idle = find_idle_cpu(v);
@@ -149,10 +217,22 @@ static void announce(struct cpu *c, struct vcpu *v)
         sched_kick(idle);
 }
 
+/* In the order of virtual time, from the back: most are near it. */
 static void enqueue(struct cpu *c, struct vcpu *v)
 {
-    list_push_back(&c->rq, &v->rq_entry);
+    struct list *at = &c->rq;
+
+    if (v->vtime + SLEEPER_BONUS < c->vclock)
+        v->vtime = c->vclock - SLEEPER_BONUS;
+    if (!v->yielded)
+        while (at->prev != &c->rq &&
+               container_of(at->prev, struct vcpu, rq_entry)->vtime > v->vtime)
+            at = at->prev;
+    v->yielded = false;
+    list_insert_before(at, &v->rq_entry);
+    v->queued_weight = weight_of(v);
     store_relaxed(&c->rq_len, c->rq_len + 1);
+    store_relaxed(&c->rq_weight, c->rq_weight + v->queued_weight);
 }
 
 void sched_settle(struct cpu *c, struct vcpu *v)
@@ -169,7 +249,7 @@ void sched_settle(struct cpu *c, struct vcpu *v)
         /* On no queue and not running: nobody but the holder of its lock touches it. Once the new
          * CPU is named, another may settle it first; the loop's condition is looked at again under
          * the new lock. */
-        store_release(&v->cpu, target);
+        move(c, v, target);
         spin_unlock(&c->rq_lock);
         c = sched_lock_vcpu(v);
         moved = true;
@@ -257,13 +337,25 @@ void sched_set_affinity(struct vcpu *v, const uint64_t *hard, const uint64_t *so
     sched_settle(c, v);
 }
 
+/* The first vCPU of c's queue that may run. Those of domains that have spent their budget are parked here. */
+static struct vcpu *first_of(struct cpu *c)
+{
+    while (!list_empty(&c->rq)) {
+        struct vcpu *v = list_first(&c->rq, struct vcpu, rq_entry);
+        if (sched_eligible(v))
+            return v;
+        sched_dequeue(c, v);
+    }
+    return NULL;
+}
+
 /* The first vCPU on `from`'s queue that may run on cpu, or NULL. With from's lock. */
 static struct vcpu *find_to_steal(struct cpu *from, unsigned cpu)
 {
     unsigned looked = 0;
     for (struct list *at = from->rq.next; at != &from->rq && looked < STEAL_LOOK; at = at->next) {
         struct vcpu *v = container_of(at, struct vcpu, rq_entry);
-        if (allowed_on(v, cpu))
+        if (allowed_on(v, cpu) && sched_eligible(v))
             return v;
         looked++;
     }
@@ -281,29 +373,37 @@ static void offer_first(struct cpu *c)
         sched_kick(idle);
 }
 
-/* Take a vCPU from another queue for the idle CPU c, whose lock is held. Other locks are only
- * tried: two idle CPUs may search each other. */
+static struct vcpu *steal_from(struct cpu *c, struct cpu *from)
+{
+    if (!load_relaxed(&from->rq_len))
+        return NULL;
+    if (!spin_trylock(&from->rq_lock)) {
+        store_relaxed(&c->need_resched, true); /* look again: its holder may not see us idle */
+        return NULL;
+    }
+    struct vcpu *v = find_to_steal(from, c->id);
+    if (v) {
+        sched_dequeue(from, v);
+        move(from, v, c->id);
+        enqueue(c, v);
+        bit_test_and_clear(idle_cpus, c->id);
+        offer_first(from); /* pass it on: more may wait there */
+    }
+    spin_unlock(&from->rq_lock);
+    return v;
+}
+
+/* Take a vCPU from another queue for the idle CPU c, whose lock is held: from the same core, then from any. Other
+ * locks are only tried: two idle CPUs may search each other. */
 static struct vcpu *steal(struct cpu *c)
 {
-    for (unsigned i = 1; i < cpu_count; i++) {
-        struct cpu *from = cpus[(c->id + i) % cpu_count];
-        if (!load_relaxed(&from->rq_len))
-            continue;
-        if (!spin_trylock(&from->rq_lock)) {
-            store_relaxed(&c->need_resched, true); /* look again: its holder may not see us idle */
-            continue;
+    for (unsigned near = 2; near-- > 0;) {
+        for (unsigned i = 1; i < cpu_count; i++) {
+            struct cpu *from = cpus[(c->id + i) % cpu_count];
+            struct vcpu *v = (from->core_id == c->core_id) == near ? steal_from(c, from) : NULL;
+            if (v)
+                return v;
         }
-        struct vcpu *v = find_to_steal(from, c->id);
-        if (v) {
-            sched_dequeue(from, v);
-            store_release(&v->cpu, c->id);
-            enqueue(c, v);
-            bit_test_and_clear(idle_cpus, c->id);
-            offer_first(from); /* pass it on: more may wait there */
-        }
-        spin_unlock(&from->rq_lock);
-        if (v)
-            return v;
     }
     return NULL;
 }
@@ -313,10 +413,16 @@ static struct vcpu *steal(struct cpu *c)
 static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, bool yields, uint64_t now)
 {
     bool can_stay = !prev->is_idle && sched_eligible(prev) && allowed_on(prev, c->id);
-    if (can_stay && !yields && (!c->rq_len || now < c->slice_end))
+    struct vcpu *first = first_of(c);
+    if (can_stay && !yields && (!first || now < c->turn_end))
         return prev;
-    if (c->rq_len)
-        return list_first(&c->rq, struct vcpu, rq_entry);
+    if (first && can_stay && !yields && prev->vtime <= first->vtime) {
+        c->run_start = now; /* another turn */
+        c->turn_end = 0;
+        return prev;
+    }
+    if (first)
+        return first;
     if (can_stay)
         return prev;
     bit_test_and_set(idle_cpus, c->id); /* a full fence: announce ourselves, then search */
@@ -324,37 +430,44 @@ static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, bool yields, uin
     return v ? v : c->idle;
 }
 
-/* The slice ends only if somebody waits. */
-static void set_slice(struct cpu *c)
+/* The turn ends only if somebody waits. */
+static void set_slice(struct cpu *c, uint64_t now)
 {
     if (!c->rq_len)
-        c->slice_end = 0;
-    else if (!c->slice_end)
-        c->slice_end = c->run_start + SLICE_NS;
+        c->turn_end = 0;
+    else if (!c->turn_end)
+        c->turn_end = c->run_start + SLICE_NS;
+    set_look(c, now);
 }
 
 static int runstate_of_stopped(const struct vcpu *v)
 {
     if (v->state == VCPU_BLOCKED || v->is_idle)
         return RUNSTATE_blocked;
-    return sched_eligible(v) ? RUNSTATE_runnable : RUNSTATE_offline;
+    bool wants =
+        v->state == VCPU_RUNNABLE && !load_relaxed(&v->pause_count); /* but may be capped */
+    return wants || sched_eligible(v) ? RUNSTATE_runnable : RUNSTATE_offline;
 }
 
 /* Give c from prev to next: everything but the machine's registers. With c's lock. */
 static void hand_over(struct cpu *c, struct vcpu *prev, struct vcpu *next, uint64_t now)
 {
+    c->crowded = false;
     if (!next->is_idle) {
         bit_test_and_clear(idle_cpus, c->id);
         sched_dequeue(c, next);
         next->exit_work |= next->runstate_va != 0;
+        next->switches++;
+        c->crowded = now > next->runstate.state_entry_time + LONG_WAIT_NS;
     }
     runstate_change(next, RUNSTATE_running, now);
     runstate_change(prev, runstate_of_stopped(prev), now);
-    c->run_start = now;
-    c->slice_end = 0;
-    set_slice(c);
+    c->run_start = c->charged_at = now;
+    c->turn_end = 0;
+    store_relaxed(&c->run_weight, next->is_idle ? 0 : weight_of(next));
     next->running = true;
     c->current = next;
+    set_slice(c, now);
     c->context_switches++;
     full_fence(); /* running is seen before next looks for its events */
 }
@@ -363,7 +476,8 @@ static void hand_over(struct cpu *c, struct vcpu *prev, struct vcpu *next, uint6
  * With c's lock, so whoever asks later finds next running and kicks this CPU. */
 static void ask_at_boundary(struct cpu *c, const struct vcpu *next)
 {
-    if (!next->is_idle && (next->state != VCPU_RUNNABLE || load_relaxed(&next->pause_count)))
+    if (!next->is_idle && (next->state != VCPU_RUNNABLE || load_relaxed(&next->pause_count) ||
+                           load_relaxed(&next->domain->throttle.exhausted)))
         store_relaxed(&c->need_resched, true);
 }
 
@@ -378,18 +492,59 @@ static void schedule_for(enum sched_reason why)
                   false); /* before the search: a kick that comes during it stays */
     prev->in_hypercall = why == SCHED_PREEMPT || why == SCHED_YIELD;
     bool yields = why == SCHED_YIELD || why == SCHED_PARKABLE;
+    charge(c, now);
     struct vcpu *next = pick_next(c, prev, yields, now);
     ask_at_boundary(c, next);
     if (next == prev) {
-        set_slice(c);
+        set_slice(c, now);
         spin_unlock(&c->rq_lock);
         timer_reprogram();
         return;
     }
+    prev->yielded = yields;
     hand_over(c, prev, next, now);
     spin_unlock(&c->rq_lock);
     context_switch(prev, next);
     sched_switch_tail();
+}
+
+/* A CPU of less weight than c would keep for prev, which c had, or c's own. */
+static unsigned find_lighter(const struct cpu *c, const struct vcpu *prev)
+{
+    unsigned here = c->rq_weight + c->run_weight + weight_of(prev), least = here + 1, found = c->id;
+
+    for (unsigned i = 0; i < cpu_count; i++) {
+        unsigned there = load_relaxed(&cpus[i]->rq_weight) + load_relaxed(&cpus[i]->run_weight) +
+                         weight_of(prev);
+        if (i != c->id && allowed_on(prev, i) && there < least) {
+            least = there;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* Queue prev, which c had and which may run: here, or where less weight waits. With c's lock, which is released. */
+static void requeue(struct cpu *c, struct vcpu *prev)
+{
+    unsigned target = c->crowded ? find_lighter(c, prev) : c->id;
+
+    if (target == c->id) {
+        enqueue(c, prev);
+        set_slice(c, c->charged_at);
+        offer_first(c);
+        spin_unlock(&c->rq_lock);
+        return;
+    }
+    move(c, prev, target);
+    offer_first(c);
+    spin_unlock(&c->rq_lock);
+    struct cpu *other = sched_lock_vcpu(prev);
+    if (!prev->running && !on_queue(prev) && sched_eligible(prev)) {
+        enqueue(other, prev);
+        announce(other, prev);
+    }
+    spin_unlock(&other->rq_lock);
 }
 
 void sched_switch_tail(void)
@@ -401,16 +556,14 @@ void sched_switch_tail(void)
     c->switched_from = NULL;
     spin_lock(&c->rq_lock);
     prev->running = false;
-    bool stays = allowed_on(prev, c->id);
-    if (!prev->is_idle && stays && sched_eligible(prev)) {
-        enqueue(c, prev);
-        set_slice(c);
-    }
-    offer_first(c);
-    if (prev->is_idle || stays)
+    if (prev->is_idle || !sched_eligible(prev)) {
+        offer_first(c);
         spin_unlock(&c->rq_lock);
-    else
+    } else if (allowed_on(prev, c->id)) {
+        requeue(c, prev);
+    } else {
         sched_settle(c, prev); /* its affinity changed */
+    }
     timer_reprogram();
 }
 
@@ -444,16 +597,4 @@ __noreturn void idle_loop(void)
         else
             irq_window();
     }
-}
-
-#define WEIGHT_MAX 65535
-
-int sched_set_share(struct domain *d, unsigned weight, unsigned cap)
-{
-    if (weight > WEIGHT_MAX || cap > d->max_vcpus * 100)
-        return -XEN_EINVAL;
-    if (weight)
-        d->weight = (uint16_t)weight;
-    d->cap = (uint16_t)cap;
-    return 0;
 }

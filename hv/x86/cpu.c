@@ -4,6 +4,7 @@
  * Intel SDM volume 3A chapters 2 to 6 and 13, AMD APM volume 2 chapters 3, 4 and 8.
  */
 #include "x86/machine.h"
+#include "x86/policy.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "base/string.h"
@@ -166,6 +167,7 @@ struct cpu *cpu_create(unsigned id, uint32_t apic_id, uint32_t acpi_id)
         return NULL;
     c->id = id;
     c->apic_id = apic_id;
+    c->core_id = cpu_core_of(apic_id);
     c->acpi_id = acpi_id;
     if (!map_window(c) || !map_entry_pages(c) || !make_exception_stacks(c))
         return NULL;

@@ -37,6 +37,11 @@ static struct shifts find_shifts(void)
     return s;
 }
 
+uint32_t cpu_core_of(uint32_t apic_id)
+{
+    return apic_id >> find_shifts().core;
+}
+
 struct cpu_place cpu_place(unsigned cpu)
 {
     struct shifts s = find_shifts();

@@ -8,6 +8,7 @@ from qemu import Machine
 
 GROUPS = {
     "time": ("system", "signals", "threads", "fpu", "timers", "dmesg"),
+    "domains": ("domains", "shares", "dmesg"),
     "memory": ("legacy", "debugging", "processes", "memory", "dmesg"),
 }
 MACHINES = {

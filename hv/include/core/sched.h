@@ -21,6 +21,10 @@ void sched_vcpu_up(struct vcpu *v);
 /* Make v VCPU_DOWN or VCPU_DEAD. It stops at the guest boundary: at once if it is there or blocked and then
  * passes the boundary, else when it comes to it. Does not wait; for the current vCPU too. */
 void sched_vcpu_stop(struct vcpu *v, enum vcpu_state state);
+/* d's share of the processors: the usual one. Before its vCPUs are made. */
+void sched_init_domain(struct domain *d);
+/* d's vCPUs are dead and still: no timer is left. */
+void sched_teardown_domain(struct domain *d);
 /* Where v may run (hard: one online CPU at least) and where rather. It moves at its next chance. */
 void sched_set_affinity(struct vcpu *v, const uint64_t *hard, const uint64_t *soft);
 /* Weight (256 is usual; 0: unchanged) and cap (percent of one CPU; 0: none) of all d's vCPUs. 0, -EINVAL. */

@@ -72,6 +72,9 @@ struct vcpu {
     bool running;         /* its registers are on a CPU */
     unsigned cpu;         /* where it runs, or ran last */
     struct list rq_entry;
+    uint64_t vtime;         /* time it ran, divided by its weight, on the clock of its CPU */
+    unsigned queued_weight; /* its part of rq_weight while it is queued */
+    bool yielded;           /* goes behind all others once */
     uint64_t saved_rsp;                    /* of its hypervisor stack while it is switched out */
     uint64_t affinity[MAX_CPUS / 64];      /* where it may run */
     uint64_t soft_affinity[MAX_CPUS / 64]; /* where it runs rather, among those */
@@ -97,7 +100,7 @@ struct vcpu {
     bool claimed;     /* somebody gives, or gave, it a context (atomic) */
     bool initialised; /* has a complete context */
 
-    uint64_t hypercalls;
+    uint64_t hypercalls, upcalls, switches; /* counted for its domain's account */
 };
 
 static inline struct vcpu *vcpu_of(struct mm_vcpu *m)

@@ -59,6 +59,7 @@ struct cpu {
     unsigned id; /* 0..cpu_count-1 */
     uint32_t apic_id;
     uint32_t acpi_id;
+    uint32_t core_id; /* the same for CPUs of one physical core */
     struct vcpu *current;
     struct vcpu *idle;
     struct vcpu *switched_from; /* set by context_switch, for sched_switch_tail */
@@ -66,13 +67,18 @@ struct cpu {
     struct tss *tss;
     uint64_t *window_ptes; /* the 32 entries that map this CPU's GDT/LDT window */
 
-    /* sched.c */
+    /* sched.c: under rq_lock */
     bool need_resched; /* set by anyone; look at the run queue before returning to a guest */
     spinlock_t rq_lock;
-    struct list rq; /* runnable vCPUs that are not running */
+    struct list rq; /* runnable vCPUs that are not running, by virtual time */
     unsigned rq_len;
-    uint64_t slice_end; /* ns; 0: nobody waits */
-    uint64_t run_start; /* ns, when the running vCPU got this CPU */
+    unsigned rq_weight, run_weight; /* of those queued, and of who runs (idle: 0) */
+    uint64_t run_start;  /* ns, when the running vCPU got this CPU, or another turn on it */
+    uint64_t turn_end;   /* ns; 0: nobody waits */
+    uint64_t slice_end;  /* ns, when to look again: the turn's end or the cap's; 0: never (timer.c) */
+    uint64_t charged_at; /* ns, until when the running vCPU has been charged */
+    uint64_t vclock;     /* virtual time that everybody here has had at least; never goes back */
+    bool crowded;        /* who runs had to wait for long: move others away */
 
     /* timer.c */
     spinlock_t timer_lock;

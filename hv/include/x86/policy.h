@@ -11,6 +11,8 @@ struct cpu_place {
     unsigned threads_per_core, cores_per_socket;
 };
 struct cpu_place cpu_place(unsigned cpu);
+/* A number that is the same for CPUs of one physical core. */
+uint32_t cpu_core_of(uint32_t apic_id);
 
 /*
  * policy.c: the same in the interface's form: CPUID leaves, and feature words in the numbering of

@@ -456,6 +456,7 @@ struct domain *machine_domain(unsigned id, unsigned vcpus, bool privileged, gues
     d->shared = calloc(1, PAGE_SIZE);
     fake_domains[fake_domain_count++] = d;
     d->evtchn_max = EVENT_MAX_PORTS - 1;
+    sched_init_domain(d);
     if (event_init_domain(d))
         machine_fail("no memory for events");
     for (unsigned i = 0; i < vcpus; i++) {
