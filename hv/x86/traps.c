@@ -78,8 +78,6 @@ void interrupt_from_hypervisor(struct regs *regs)
 
 /* ---- exceptions on stacks of their own ---- */
 
-#define ENTRY_DONE 0xffffffffu /* error code that tells entry.S to return at once */
-
 static struct regs *copy_to_vcpu_stack(struct vcpu *v, const struct regs *regs)
 {
     v->stack->regs = *regs;
@@ -101,18 +99,17 @@ struct regs *trap_on_own_stack(struct regs *regs)
 
     switch (regs->vector) {
     case EXC_DB:
-        if (guest)
-            return copy_to_vcpu_stack(c->current, regs);
-        debug_in_hypervisor(regs);
-        return regs;
+        if (!guest)
+            debug_in_hypervisor(regs);
+        break;
     case EXC_NMI:
         crash_nmi(regs);
-        if (guest)
-            regs->error_code = ENTRY_DONE;
-        return regs;
+        break;
     default:
         crash_exception(regs, regs->vector == EXC_DF ? read_cr2() : 0);
     }
+    /* Back to a guest only by the way out that expects it to fail: its segments may have gone meanwhile. */
+    return guest ? copy_to_vcpu_stack(c->current, regs) : regs;
 }
 
 /* ---- exceptions of a guest ---- */
@@ -227,6 +224,8 @@ void trap_from_guest(struct regs *regs)
         break;
     case EXC_DB:
         guest_debug(v, regs);
+        break;
+    case EXC_NMI: /* done with */
         break;
     case EXC_NM:
         guest_no_fpu(v);

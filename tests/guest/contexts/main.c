@@ -5,6 +5,7 @@
  *
  * run: smp=2 deadline=60
  * also onecpu: smp=1 hv=dom0_max_vcpus=2
+ * also nmi: nmi=20
  */
 #include <bare/test.h>
 
@@ -128,11 +129,82 @@ static void local_tables(void)
     test_audit("34e");
 }
 
+/* ---- a code segment that goes while it is in use ---- */
+
+#define CODE64   0x00affb000000fffful
+#define OWN_CODE (1 << 3 | 3)
+#define ROUND_NS 300000000ul
+
+static volatile int inside, gone;
+static volatile unsigned int failed_back;
+static uint64_t own_gdt;
+
+/* The processor could not return to the segment: go on in the one that is always there. */
+static bool on_failsafe(struct trap_frame *f)
+{
+    failed_back++;
+    f->cs = FLAT_KERNEL_CS & ~3ul; /* to the kernel */
+    return true;
+}
+
+static void take_segment_away(void *arg)
+{
+    (void)arg;
+    while (!inside)
+        vcpu_yield();
+    hypercall(__HYPERVISOR_update_descriptor, mm_slot(own_gdt, 1), 0, 0, 0, 0);
+    gone = 1;
+}
+
+static void far_to(uint64_t selector)
+{
+    __asm__ volatile("push %0\n\t"
+                     "lea 1f(%%rip), %%rax\n\t"
+                     "push %%rax\n\t"
+                     "lretq\n"
+                     "1:"
+                     :
+                     : "r"(selector)
+                     : "rax", "memory");
+}
+
+/* Whatever interrupts meanwhile, non-maskable interrupts too, the way back finds the segment gone. */
+static void vanishing_segment(void)
+{
+    xen_pfn_t mfn;
+
+    own_gdt = mm_alloc();
+    mfn = mm_mfn(own_gdt);
+    mm_home(own_gdt, PTE_RO);
+    test_eq("34f", "table", hypercall(__HYPERVISOR_set_gdt, HC_ADDR(&mfn), 8, 0, 0, 0), 0);
+    trap_set_hook(TRAP_FAILSAFE, on_failsafe);
+    for (unsigned int i = 0; i < 3; i++) {
+        uint64_t until;
+
+        hypercall(__HYPERVISOR_update_descriptor, mm_slot(own_gdt, 1), CODE64, 0, 0, 0);
+        inside = gone = 0;
+        vcpu_run(1, take_segment_away, NULL);
+        far_to(OWN_CODE);
+        inside = 1;
+        until = event_now() + ROUND_NS;
+        while (event_now() < until || !gone)
+            __asm__ volatile("pause");
+        far_to(FLAT_KERNEL_CS);
+        vcpu_join(1);
+    }
+    test_note("returns to a segment that had gone: %u", failed_back);
+    trap_set_hook(TRAP_FAILSAFE, NULL);
+    test_eq("34f", "drop", hypercall(__HYPERVISOR_set_gdt, HC_ADDR(&mfn), 0, 0, 0, 0), 0);
+    test_eq("34f", "writable again", mm_home(own_gdt, PTE_RW), 0);
+    test_audit("34f");
+}
+
 int main(void)
 {
     test_begin("contexts");
     running_vcpus();
     user_without_a_root();
     local_tables();
+    vanishing_segment();
     test_end();
 }
