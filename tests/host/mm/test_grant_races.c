@@ -321,6 +321,64 @@ static void a_flipping_granter_confuses_nobody(void **state)
     assert_true(copied > 100 && refused > 100);
 }
 
+/* ---- the granter takes a grant back as the interface tells it to ---- */
+
+static unsigned taken_back;
+
+static void take_back_and_give(void *arg)
+{
+    (void)arg;
+    while (mapping) {
+        struct grant_entry_v1 *e = grant_entry(GRANTER, REF);
+        uint16_t flags = e->flags;
+
+        fake_yield();
+        if ((flags & (GTF_reading | GTF_writing)) || !compare_exchange(&e->flags, &flags, 0))
+            continue;
+        taken_back++;
+        for (unsigned i = 0; i < 10; i++) {
+            assert_int_equal(e->flags, 0);
+            assert_int_equal(fake_touch(fake_v(MAPPER, 0), VA(8), false, 0).n, MFN_NONE.n);
+            fake_yield();
+        }
+        e->flags = GTF_permit_access;
+        fake_yield();
+    }
+}
+
+static void map_what_is_given(void *arg)
+{
+    struct mm_vcpu *v = fake_v(MAPPER, 0);
+
+    (void)arg;
+    for (unsigned n = 0; n < 10; n++) {
+        struct gnttab_map_grant_ref op = map_grant(v, GNTMAP_host_map, VA(8), GRANTER, REF);
+
+        if (op.status)
+            continue;
+        mapped++;
+        (void)fake_touch(v, VA(8), true, 0);
+        fake_yield();
+        assert_int_equal(unmap_grant(v, op.handle, VA(8), 0), 0);
+    }
+    mapping = false;
+}
+
+static void what_was_taken_back_is_not_used(void **state)
+{
+    (void)state;
+    mapped = taken_back = 0;
+    for (unsigned seed = 0; seed < 2000; seed++) {
+        const struct fake_op ops[] = {{take_back_and_give, NULL}, {map_what_is_given, NULL}};
+
+        start();
+        mapping = true;
+        fake_run(ops, 2, seed);
+        fake_check();
+    }
+    assert_true(mapped > 500 && taken_back > 500);
+}
+
 /* ---- the table grows while it is used ---- */
 
 static void grow_the_table(void *arg)
@@ -422,6 +480,7 @@ int main(void)
         cmocka_unit_test(an_elided_flush_is_seen),
         cmocka_unit_test(each_part_ends_once),
         cmocka_unit_test(a_flipping_granter_confuses_nobody),
+        cmocka_unit_test(what_was_taken_back_is_not_used),
         cmocka_unit_test(tables_grow_under_use),
         cmocka_unit_test(a_granter_may_die_at_any_moment),
     };
