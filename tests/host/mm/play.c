@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "play.h"
 
-#define POOL  12
-#define HOLDS 4
-#define AREA  4096 /* of the guest buffer, for each operation of a round */
+#include "../../../mm/grant_internal.h"
+
+#define POOL        12
+#define HOLDS       4
+#define GRANTS      4
+#define GRANT_KINDS 180  /* operations from here on are about grants */
+#define REFS        6    /* that a domain plays with */
+#define AREA        4096 /* of the guest buffer, for each operation of a round */
 
 struct op {
     unsigned domain, vcpu;
@@ -13,6 +18,7 @@ struct op {
 
 static mfn_t pool[FAKE_DOMAINS][POOL];
 static mfn_t holds[HOLDS];
+static struct gnttab_map_grant_ref grants[FAKE_DOMAINS][GRANTS]; /* the last that were made */
 
 static void count_holds(void)
 {
@@ -191,11 +197,148 @@ static void do_descriptors(struct op *o)
     }
 }
 
+/* ---- grants ---- */
+
+/* A kernel writes to its table: mostly a proper grant to the next domain, sometimes anything. */
+static void do_entry(struct op *o)
+{
+    struct mm_domain *d = fake_d(o->domain);
+    uint64_t *table = env_frame(mm_grant_frame(d, 0)), *e = table + o->a % REFS;
+    uint64_t next = frame_by(o, o->b % 200).n << 32 | (o->domain + 1 + o->c / 160) % FAKE_DOMAINS
+                                                          << 16;
+
+    if (o->d < 180)
+        next |= GTF_permit_access | (o->d & 1 ? GTF_readonly : 0);
+    else
+        next ^= (uint64_t)o->c << o->d % 56;
+    if (o->d & 2) {
+        WRITE_ONCE(*e, next);
+    } else {
+        uint64_t was = load_relaxed(e);
+
+        if (!(was & (GTF_reading | GTF_writing)))
+            (void)compare_exchange(e, &was, next);
+    }
+}
+
+static unsigned granter_by(const struct op *o, uint8_t n)
+{
+    return n < 200 ? (o->domain + FAKE_DOMAINS - 1) % FAKE_DOMAINS : n % (FAKE_DOMAINS + 1);
+}
+
+static void do_map(struct op *o)
+{
+    struct gnttab_map_grant_ref *m = (void *)o->area;
+    bool by_entry = o->d & 8;
+
+    *m = (struct gnttab_map_grant_ref){
+        .host_addr = by_entry ? mfn_to_maddr(table_by(o, o->a)).a + slot_by(o->b) * 8 : va_by(o->a),
+        .flags = (1 + o->d % 3) | (o->d & 4 ? GNTMAP_readonly : 0) |
+                 (by_entry ? GNTMAP_contains_pte : 0),
+        .ref = o->c % REFS,
+        .dom = (domid_t)granter_by(o, o->c),
+    };
+    CHECK_EQ(mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_map_grant_ref, fake_va(m), 1), 0);
+    if (m->status == GNTST_okay)
+        grants[o->domain][o->b % GRANTS] = *m;
+}
+
+static void do_unmap(struct op *o)
+{
+    const struct gnttab_map_grant_ref *m = &grants[o->domain][o->b % GRANTS];
+    struct gnttab_unmap_grant_ref *u = (void *)o->area;
+    unsigned parts = o->d < 200 ? m->flags : o->d;
+
+    *u = (struct gnttab_unmap_grant_ref){
+        .host_addr = parts & GNTMAP_host_map ? m->host_addr : 0,
+        .dev_bus_addr = parts & GNTMAP_device_map ? m->dev_bus_addr : 0,
+        .handle = m->handle,
+    };
+    if (o->c >= 220)
+        u->host_addr = va_by(o->a);
+    CHECK_EQ(mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_unmap_grant_ref, fake_va(u), 1), 0);
+}
+
+static void do_replace(struct op *o)
+{
+    const struct gnttab_map_grant_ref *m = &grants[o->domain][o->b % GRANTS];
+    struct gnttab_unmap_and_replace *r = (void *)o->area;
+
+    *r = (struct gnttab_unmap_and_replace){
+        .host_addr = m->host_addr, .new_addr = va_by(o->a), .handle = m->handle};
+    CHECK_EQ(mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_unmap_and_replace, fake_va(r), 1), 0);
+}
+
+static void do_copy(struct op *o)
+{
+    struct gnttab_copy *c = (void *)o->area;
+
+    *c = (struct gnttab_copy){
+        .source = {.u.gmfn = frame_by(o, o->a).n, .domid = DOMID_SELF},
+        .dest = {.u.gmfn = frame_by(o, o->b).n, .domid = DOMID_SELF},
+        .len = (uint16_t)(8 * (o->d % 4)),
+        .flags = o->d % 4,
+    };
+    if (c->flags & GNTCOPY_source_gref)
+        c->source.u.ref = o->a % REFS, c->source.domid = (domid_t)granter_by(o, o->c);
+    if (c->flags & GNTCOPY_dest_gref)
+        c->dest.u.ref = o->b % REFS, c->dest.domid = (domid_t)granter_by(o, o->c);
+    CHECK_EQ(mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_copy, fake_va(c), 1), 0);
+}
+
+static void do_grant_table(struct op *o)
+{
+    if (o->d & 1) {
+        struct gnttab_swap_grant_ref *s = (void *)o->area;
+
+        *s = (struct gnttab_swap_grant_ref){o->a % REFS, o->b, 0};
+        (void)mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_swap_grant_ref, fake_va(s), 1);
+    } else {
+        struct gnttab_setup_table *s = (void *)o->area;
+
+        *s = (struct gnttab_setup_table){.dom = o->a < 200 ? DOMID_SELF : o->a % 4,
+                                         .nr_frames = o->b % 4,
+                                         .frame_list.p = (void *)(o->area + 256)};
+        (void)mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_setup_table, fake_va(s), 1);
+    }
+}
+
+static void run_grant_op(struct op *o)
+{
+    switch ((o->kind - GRANT_KINDS) % 9) {
+    case 0:
+    case 1:
+        do_entry(o);
+        break;
+    case 2:
+    case 3:
+    case 4:
+        do_map(o);
+        break;
+    case 5:
+    case 6:
+        do_unmap(o);
+        break;
+    case 7:
+        do_copy(o);
+        break;
+    default:
+        if (o->d & 0x20)
+            do_replace(o);
+        else
+            do_grant_table(o);
+    }
+}
+
 static void run_op(void *arg)
 {
     struct op *o = arg;
     struct mm_vcpu *v = fake_v(o->domain, o->vcpu);
 
+    if (o->kind >= GRANT_KINDS) {
+        run_grant_op(o);
+        return;
+    }
     switch (o->kind % 20) {
     case 0:
     case 1:
@@ -281,6 +424,8 @@ static void start_domain(unsigned d)
 void play_start(void)
 {
     fake_reset(POOL + 6);
+    fake_grants(3, 1);
+    memset(grants, 0, sizeof(grants));
     mm_audit_extra = count_holds;
     for (unsigned d = 0; d < FAKE_DOMAINS; d++)
         start_domain(d);
