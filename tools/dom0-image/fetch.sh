@@ -48,7 +48,8 @@ download() {
 
 fetch_kernel() { # metapackage, directory to fill
     pkg=$(behind_metapackage "$1")
-    [ -n "$pkg" ] || die "no package behind $1: run packaging/deps.sh (it runs apt-get update)"
+    [ -n "$pkg" ] ||
+        die "no package behind $1: apt knows too little (apt-get update; bookworm-security among its sources?)"
     echo "fetch.sh: $1 is $pkg"
     download "$pkg" "$2" || {
         # A refresh may have moved the metapackage on to a newer kernel.
