@@ -115,7 +115,7 @@ FORMATTED = $(sort $(shell find hv mm guest tests tools -name '*.[ch]'))
 format:
 	clang-format -i $(FORMATTED)
 format-check:
-	clang-format --dry-run -Werror $(FORMATTED)
+	@clang-format --dry-run -Werror $(FORMATTED)
 
 size:
 	@find hv mm -name '*.[chS]' | xargs cat | awk 'END { print "size: " NR " lines in hv and mm" }'
@@ -125,6 +125,7 @@ HOST_BUILD := $(BUILD)/host
 HOST_CORE_BUILD := $(HOST_BUILD)/core
 -include tests/host/rules.mk tests/host/core/rules.mk tests/host/x86/rules.mk tests/host/boot/rules.mk
 -include guest/bare/rules.mk
+-include tools/rules.mk
 
 DOM0 := $(BUILD)/dom0/initrd.gz
 dom0:
