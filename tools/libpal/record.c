@@ -82,6 +82,14 @@ int pal_record_keep(uint32_t id, struct pal_error *e)
     return write_file(path, "", 0, e);
 }
 
+void pal_record_release(uint32_t id)
+{
+    char path[256];
+
+    path_of(path, id, "keep");
+    unlink(path);
+}
+
 bool pal_record_is_kept(uint32_t id)
 {
     char path[256];

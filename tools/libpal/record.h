@@ -15,6 +15,7 @@ void pal_record_remove(uint32_t id);
 
 /* Keep it when it has ended, whatever its file says: somebody (pal run) waits for the end. */
 int pal_record_keep(uint32_t id, struct pal_error *e);
+void pal_record_release(uint32_t id);
 bool pal_record_is_kept(uint32_t id);
 
 /* The path of a file of ours in that directory, which is made when it is not there. */

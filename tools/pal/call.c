@@ -59,7 +59,7 @@ static int finish(struct call *c, int status)
     pal_error_print(&c->error, stderr);
     if (c->json)
         pal_json_print_error(c->verb->name, &c->error);
-    return pal_code_exit(c->error.code);
+    return c->verb->own_status && status ? status : pal_code_exit(c->error.code);
 }
 
 int verb_call(const struct verb *verb, int argc, char **argv)

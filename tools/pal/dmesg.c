@@ -17,6 +17,20 @@ static bool option(struct call *c, int key, const char *value)
     return clear;
 }
 
+/* Guests' words may be in it: only what a terminal takes without harm is left. Returns the size. */
+static long make_plain(char *text, long size)
+{
+    long to = 0;
+
+    for (long i = 0; i < size; i++) {
+        unsigned char ch = (unsigned char)text[i];
+
+        if (ch != '\r' && ch != '\0')
+            text[to++] = (ch < ' ' && ch != '\n' && ch != '\t') || ch >= 127 ? '?' : text[i];
+    }
+    return to;
+}
+
 static int run(struct call *c)
 {
     struct pal_hv hv;
@@ -30,12 +44,7 @@ static int run(struct call *c)
     pal_hv_close(&hv);
     if (size < 0)
         return 1;
-    /* Guests' words may be in it: only what a terminal takes without harm. */
-    for (long i = 0; i < size; i++) {
-        if (((unsigned char)text[i] < ' ' && text[i] != '\n' && text[i] != '\t') || text[i] < 0 ||
-            text[i] == 127)
-            text[i] = text[i] == '\r' ? ' ' : '?';
-    }
+    size = make_plain(text, size);
     if (c->json) {
         json_t *answer = pal_json_answer("dmesg");
 

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Is this machine fit for domains? Each test says what it found and, when bad, what helps. */
+#include "verb.h"
+#include "verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ending.h"
+
+struct finding {
+    bool good;
+    bool vital; /* without it no domain can be created */
+    char text[160];
+    const char *remedy;
+};
+
+struct doctor {
+    struct pal p;
+    bool hv, store;
+};
+
+static struct finding found(bool good, bool vital, const char *text, const char *remedy)
+{
+    struct finding f = {good, vital, "", remedy};
+
+    snprintf(f.text, sizeof(f.text), "%.159s", text);
+    return f;
+}
+
+static struct finding test_hypervisor(struct doctor *d)
+{
+    struct pal_hv_version v = {0};
+    struct pal_error e = {0};
+    struct finding f = found(false, true, "", "boot the hypervisor, and be root in domain 0");
+
+    d->hv = !pal_hv_open(&d->p.hv, &e);
+    if (!d->hv) {
+        snprintf(f.text, sizeof(f.text), "%.150s", e.why);
+    } else if (pal_hv_version(&d->p.hv, &v, &e)) {
+        snprintf(f.text, sizeof(f.text), "%.150s", e.why);
+    } else {
+        f.good = strstr(v.capabilities, "xen-3.0-x86_64") != NULL;
+        snprintf(f.text, sizeof(f.text), "interface %u.%u, guests: %.100s", v.major, v.minor,
+                 v.capabilities);
+        f.remedy = "this hypervisor runs no 64-bit paravirtual guests";
+    }
+    return f;
+}
+
+static struct finding test_control(struct doctor *d)
+{
+    struct xen_sysctl_physinfo host;
+    struct pal_error e = {0};
+    struct finding f = found(false, true, "", "run it in domain 0, with tools of this version");
+
+    if (!d->hv || pal_hv_physinfo(&d->p.hv, &host, &e)) {
+        snprintf(f.text, sizeof(f.text), "%.150s", d->hv ? e.why : "not reachable");
+        return f;
+    }
+    f.good = true;
+    snprintf(f.text, sizeof(f.text), "%u CPUs, %llu MiB free of %llu MiB", host.nr_cpus,
+             (unsigned long long)host.free_pages >> 8, (unsigned long long)host.total_pages >> 8);
+    return f;
+}
+
+static struct finding test_store(struct doctor *d)
+{
+    struct pal_error e = {0};
+
+    d->store = !pal_store_open(&d->p.store, &e);
+    return found(d->store, true, d->store ? "answers" : e.why,
+                 "start xenstored (/usr/lib/xen-4.17/bin/xenstored)");
+}
+
+static struct finding test_domain0_name(struct doctor *d)
+{
+    char *name = d->store ? pal_store_read(&d->p.store, "/local/domain/0/name") : NULL;
+    struct finding f =
+        found(name != NULL, false, name ? "domain 0 is entered" : "domain 0 is not entered",
+              "xenstore-write /local/domain/0/name Domain-0");
+
+    free(name);
+    return f;
+}
+
+static bool process_runs(const char *pid_file)
+{
+    FILE *file = fopen(pid_file, "r");
+    char path[64];
+    long pid = 0;
+    bool runs;
+
+    if (!file)
+        return false;
+    runs = fscanf(file, "%ld", &pid) == 1 && pid > 0;
+    fclose(file);
+    snprintf(path, sizeof(path), "/proc/%ld", pid);
+    return runs && !access(path, F_OK);
+}
+
+static struct finding test_console(struct doctor *d)
+{
+    bool runs = process_runs("/run/xen/xenconsoled.pid") || process_runs("/run/xenconsoled.pid") ||
+                process_runs("/var/run/xen/xenconsoled.pid");
+
+    (void)d;
+    return found(runs, false, runs ? "runs" : "does not run",
+                 "start xenconsoled (/usr/lib/xen-4.17/bin/xenconsoled)");
+}
+
+static struct finding test_watcher(struct doctor *d)
+{
+    bool runs = ending_is_watched();
+
+    (void)d;
+    return found(runs, false, runs ? "runs" : "does not run: domains that end stay as they are",
+                 "start `pal watch`");
+}
+
+static struct finding backend(const char *driver, const char *module)
+{
+    char path[96];
+    struct finding f;
+    bool there;
+
+    snprintf(path, sizeof(path), "/sys/bus/xen-backend/drivers/%s", driver);
+    there = !access(path, F_OK);
+    f = found(there, false, there ? "loaded" : "not loaded", "");
+    f.remedy = module;
+    return f;
+}
+
+static struct finding test_disks(struct doctor *d)
+{
+    (void)d;
+    return backend("vbd", "modprobe xen-blkback");
+}
+
+static struct finding test_network(struct doctor *d)
+{
+    (void)d;
+    return backend("vif", "modprobe xen-netback");
+}
+
+static struct finding test_loop(struct doctor *d)
+{
+    bool there = !access("/dev/loop-control", F_OK);
+
+    (void)d;
+    return found(there, false, there ? "there" : "not there: disks cannot be files",
+                 "modprobe loop");
+}
+
+static struct finding test_grants(struct doctor *d)
+{
+    bool there = !access("/dev/xen/gntdev", F_OK) && !access("/dev/xen/evtchn", F_OK);
+
+    (void)d;
+    return found(there, true, there ? "there" : "not there", "modprobe -a xen-gntdev xen-evtchn");
+}
+
+static const struct {
+    const char *name;
+    struct finding (*look)(struct doctor *d);
+} tests[] = {
+    {"hypervisor", test_hypervisor}, {"control", test_control},
+    {"grant devices", test_grants},  {"store", test_store},
+    {"domain 0", test_domain0_name}, {"console daemon", test_console},
+    {"watcher", test_watcher},       {"disk backend", test_disks},
+    {"loop devices", test_loop},     {"network backend", test_network},
+};
+
+static int run(struct call *c)
+{
+    json_t *all = json_array();
+    struct doctor d = {0};
+    bool fit = true;
+
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        struct finding f = tests[i].look(&d);
+
+        fit = fit && (f.good || !f.vital);
+        json_array_append_new(all, json_pack("{s:s, s:b, s:b, s:s, s:s}", "test", tests[i].name,
+                                             "good", f.good, "vital", f.vital, "found", f.text,
+                                             "remedy", f.good ? "" : f.remedy));
+        if (c->json)
+            continue;
+        printf("%-4s %-16s %s\n", f.good ? "ok" : f.vital ? "BAD" : "weak", tests[i].name, f.text);
+        if (!f.good)
+            printf("     %-16s %s\n", "", f.remedy);
+    }
+    if (c->json) {
+        json_t *answer = pal_json_answer("doctor");
+
+        json_object_set_new(answer, "fit", json_boolean(fit));
+        json_object_set(answer, "tests", all);
+        pal_json_print(answer);
+    }
+    json_decref(all);
+    pal_close(&d.p);
+    return fit ? PAL_EXIT_OK : PAL_EXIT_FAILURE;
+}
+
+const struct verb verb_doctor = {
+    .name = "doctor",
+    .summary = "Say whether this machine is fit for domains, and what to do if not",
+    .arguments = "",
+    .run = run,
+};
