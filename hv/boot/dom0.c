@@ -102,6 +102,12 @@ static void require_module(void)
             "name a kernel in the loader's entry: module2 /boot/vmlinuz..., or -initrd with QEMU");
 }
 
+static __noreturn void refuse_kernel(const char *why)
+{
+    refuse(3, "The kernel cannot be domain 0.", why,
+           "take Debian's linux-image-amd64; its cloud kernels cannot be domain 0");
+}
+
 static void read_kernel(void)
 {
     const struct boot_module *module = &boot_info.modules[0];
@@ -121,9 +127,10 @@ static void read_kernel(void)
     case ELF_IMAGE_CORRUPT:
         refuse_image(why);
     case ELF_IMAGE_NOT_PV:
-        refuse(3, "The kernel cannot be domain 0.", why,
-               "take Debian's linux-image-amd64; its cloud kernels cannot be domain 0");
+        refuse_kernel(why);
     }
+    if (!elf_image_may_be_dom0(&image))
+        refuse_kernel("it was built without support for being domain 0");
     log_info("domain 0: kernel %s %s, %s, %lu MiB", image.guest_os, image.guest_version,
              kernel_image_packing_name(payload.packing), payload.unpacked_size >> 20);
 }

@@ -10,6 +10,8 @@
 
 #include "base/types.h"
 
+#include <xen/features.h>
+
 #define ELF_IMAGE_SEGMENTS_MAX 16
 /* Loaded parts must end below this offset from the base of the kernel's mapping: the top 2 GiB of
  * the address space, less what the kernel itself uses for modules and fixed mappings. */
@@ -50,8 +52,14 @@ struct elf_image {
 enum elf_verdict {
     ELF_IMAGE_GOOD,
     ELF_IMAGE_CORRUPT, /* not an x86-64 ELF kernel, or damaged */
-    ELF_IMAGE_NOT_PV,  /* a sound ELF file, but not one that runs as a paravirtual domain 0 */
+    ELF_IMAGE_NOT_PV,  /* a sound ELF file, but not a kernel of a paravirtual domain */
 };
+
+/* Was it built for being domain 0? (Debian's cloud kernels were not; they are good guests.) */
+static inline bool elf_image_may_be_dom0(const struct elf_image *image)
+{
+    return !image->has_supported_features || image->supported_features & (1u << XENFEAT_dom0);
+}
 
 /*
  * Parse size bytes at file, any alignment. The image keeps pointing into the file. Unless good,

@@ -197,9 +197,6 @@ const char *elf_notes_check(const struct elf_notes *n)
         return "it has no paravirtual entry point";
     if (n->unknown_required || n->required_features & ~FEATURES_GIVEN)
         return "its FEATURES note demands a feature that there is not";
-    if (elf_notes_has(n, XEN_ELFNOTE_SUPPORTED_FEATURES) &&
-        !(n->value[XEN_ELFNOTE_SUPPORTED_FEATURES] & (1u << XENFEAT_dom0)))
-        return "it was built without support for being domain 0";
     return NULL;
 }
 

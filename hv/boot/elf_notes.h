@@ -33,7 +33,7 @@ static inline bool elf_notes_has(const struct elf_notes *n, unsigned type)
     return (n->seen >> type) & 1;
 }
 
-/* NULL when they describe a 64-bit paravirtual kernel fit for domain 0; else what is wrong. */
+/* NULL when they describe a 64-bit paravirtual kernel; else what is wrong. */
 const char *elf_notes_check(const struct elf_notes *n);
 
 /* May the p2m list be put at base? A whole top-level slot of the guest's, not the kernel's own. */

@@ -101,8 +101,26 @@ static void test_features(void **state)
     assert_int_equal(with_text(XEN_ELFNOTE_FEATURES, "dom0|!supervisor_mode_kernel"),
                      ELF_IMAGE_NOT_PV);
     assert_int_equal(with_text(XEN_ELFNOTE_FEATURES, "!dom0"), ELF_IMAGE_GOOD);
-    /* Debian's cloud kernel: everything, but not as domain 0. */
-    assert_int_equal(with_number(XEN_ELFNOTE_SUPPORTED_FEATURES, 1), ELF_IMAGE_NOT_PV);
+}
+
+/* Debian's cloud kernel: everything, but not as domain 0. */
+static void test_dom0_support(void **state)
+{
+    const uint64_t values[] = {1, 1 | 1u << XENFEAT_dom0};
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct notes n = {.size = 0};
+        struct elf_image image;
+        struct bytes b;
+
+        notes_usual(&n);
+        notes_add_number(&n, XEN_ELFNOTE_SUPPORTED_FEATURES, values[i]);
+        b = make_elf(&n);
+        assert_int_equal(verdict_of(b, &image), ELF_IMAGE_GOOD);
+        assert_int_equal(elf_image_may_be_dom0(&image), i);
+        free(b.at);
+    }
 }
 
 static void test_missing_notes(void **state)
@@ -245,9 +263,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),     cmocka_unit_test(test_p2m_address),
         cmocka_unit_test(test_identity),      cmocka_unit_test(test_features),
-        cmocka_unit_test(test_missing_notes), cmocka_unit_test(test_text_of_notes),
-        cmocka_unit_test(test_damaged_notes), cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_segments),      cmocka_unit_test(test_paddr_offset),
+        cmocka_unit_test(test_dom0_support),  cmocka_unit_test(test_missing_notes),
+        cmocka_unit_test(test_text_of_notes), cmocka_unit_test(test_damaged_notes),
+        cmocka_unit_test(test_headers),       cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_paddr_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
