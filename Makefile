@@ -160,6 +160,7 @@ clean:
 
 help:
 	@echo "make            the hypervisor: $(BUILD)/palimpsest (multiboot 1 and 2), with symbols palimpsest.elf"
+	@echo "make tools      $(BUILD)/tools/pal, for domain 0"
 	@echo "make demo       install what is missing, build, boot domain 0 and show it"
 	@echo "make run        domain 0 on this terminal; Ctrl-A x leaves"
 	@echo "make test       all tests; ends with 'N passed, N failed'"

@@ -77,7 +77,7 @@ host() {
 part_form() {
     single format-check 60 $make format-check
     single header-check 120 $make header-check
-    single clang 180 $make CC=clang BUILD="$build/clang" all guests header-check
+    single clang 240 $make CC=clang BUILD="$build/clang" all guests tools header-check
     single debug 120 $make DEBUG=1 BUILD="$build/debug" all
     single reproducible 180 packaging/reproducible.sh "$build/reproducible"
 }
@@ -110,13 +110,13 @@ part_guest() {
 part_e2e() {
     PAL_RESULTS=$PAL_BUILD/test-logs/e2e.results
     export PAL_RESULTS
-    run e2e 1800 tests/e2e/run.sh
+    run e2e 2400 tests/e2e/run.sh
     ok=$(lines '^passed ' "$PAL_RESULTS")
     wanted=$(sed -n 's/^expected //p' "$PAL_RESULTS" 2>/dev/null | tail -n 1)
     add "$ok" $((${wanted:-1} - ok))
 }
 
-single build 600 $make all dom0 guests
+single build 600 $make all dom0 guests tools
 for part in ${PAL_PARTS:-form host guest e2e}; do
     "part_$part"
 done
