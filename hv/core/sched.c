@@ -43,10 +43,10 @@
 #include "sched_internal.h"
 #include "x86/insn.h"
 
-#define SLICE_NS   10000000ull
+#define SLICE_NS      10000000ull
 #define SLEEPER_BONUS 1000000ull /* of virtual time */
 #define LONG_WAIT_NS  5000000ull
-#define STEAL_LOOK 16 /* entries of another queue looked at for one that may come here */
+#define STEAL_LOOK    16 /* entries of another queue looked at for one that may come here */
 
 enum sched_reason { SCHED_PREEMPT, SCHED_YIELD, SCHED_BOUNDARY, SCHED_PARKABLE };
 
@@ -135,10 +135,21 @@ static void charge(struct cpu *c, uint64_t now)
 /* v, on no queue and not running, leaves c for another: with c's lock. */
 static void move(struct cpu *c, struct vcpu *v, unsigned to)
 {
-    int64_t ahead = (int64_t)(v->vtime - c->vclock), least = -(int64_t)SLEEPER_BONUS;
+    int64_t least = -(int64_t)SLEEPER_BONUS;
 
-    v->vtime = load_relaxed(&cpus[to]->vclock) + (uint64_t)max(ahead, least);
+    v->lag = v->moved ? v->lag : max((int64_t)(v->vtime - c->vclock), least);
+    v->moved = true;
     store_release(&v->cpu, to);
+}
+
+/* It comes to c, whose clock must be right for that. With c's lock. */
+static void arrive(struct cpu *c, struct vcpu *v)
+{
+    if (!v->moved)
+        return;
+    charge(c, time_now());
+    v->vtime = c->vclock + (uint64_t)v->lag;
+    v->moved = false;
 }
 
 /* ---- queues ---- */
@@ -222,6 +233,7 @@ static void enqueue(struct cpu *c, struct vcpu *v)
 {
     struct list *at = &c->rq;
 
+    arrive(c, v);
     if (v->vtime + SLEEPER_BONUS < c->vclock)
         v->vtime = c->vclock - SLEEPER_BONUS;
     if (!v->yielded)
@@ -465,6 +477,7 @@ static void hand_over(struct cpu *c, struct vcpu *prev, struct vcpu *next, uint6
     c->run_start = c->charged_at = now;
     c->turn_end = 0;
     store_relaxed(&c->run_weight, next->is_idle ? 0 : weight_of(next));
+    store_relaxed(&c->tail_weight, !prev->is_idle && sched_eligible(prev) ? weight_of(prev) : 0);
     next->running = true;
     c->current = next;
     set_slice(c, now);
@@ -514,8 +527,9 @@ static unsigned find_lighter(const struct cpu *c, const struct vcpu *prev)
     unsigned here = c->rq_weight + c->run_weight + weight_of(prev), least = here + 1, found = c->id;
 
     for (unsigned i = 0; i < cpu_count; i++) {
-        unsigned there = load_relaxed(&cpus[i]->rq_weight) + load_relaxed(&cpus[i]->run_weight) +
-                         weight_of(prev);
+        const struct cpu *o = cpus[i];
+        unsigned there = load_relaxed(&o->rq_weight) + load_relaxed(&o->run_weight) +
+                         load_relaxed(&o->tail_weight) + weight_of(prev);
         if (i != c->id && allowed_on(prev, i) && there < least) {
             least = there;
             found = i;
@@ -537,6 +551,7 @@ static void requeue(struct cpu *c, struct vcpu *prev)
         return;
     }
     move(c, prev, target);
+    prev->lag = min(prev->lag, (int64_t)SLICE_NS); /* it has had its turn: one is waited for */
     offer_first(c);
     spin_unlock(&c->rq_lock);
     struct cpu *other = sched_lock_vcpu(prev);
@@ -556,6 +571,7 @@ void sched_switch_tail(void)
     c->switched_from = NULL;
     spin_lock(&c->rq_lock);
     prev->running = false;
+    store_relaxed(&c->tail_weight, 0);
     if (prev->is_idle || !sched_eligible(prev)) {
         offer_first(c);
         spin_unlock(&c->rq_lock);

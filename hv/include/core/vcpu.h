@@ -74,7 +74,9 @@ struct vcpu {
     struct list rq_entry;
     uint64_t vtime;         /* time it ran, divided by its weight, on the clock of its CPU */
     unsigned queued_weight; /* its part of rq_weight while it is queued */
-    bool yielded;           /* goes behind all others once */
+    int64_t lag;            /* moved: vtime on the new CPU's clock, when it is queued there */
+    bool moved;
+    bool yielded;                          /* goes behind all others once */
     uint64_t saved_rsp;                    /* of its hypervisor stack while it is switched out */
     uint64_t affinity[MAX_CPUS / 64];      /* where it may run */
     uint64_t soft_affinity[MAX_CPUS / 64]; /* where it runs rather, among those */

@@ -72,10 +72,12 @@ struct cpu {
     spinlock_t rq_lock;
     struct list rq; /* runnable vCPUs that are not running, by virtual time */
     unsigned rq_len;
-    unsigned rq_weight, run_weight; /* of those queued, and of who runs (idle: 0) */
-    uint64_t run_start;  /* ns, when the running vCPU got this CPU, or another turn on it */
-    uint64_t turn_end;   /* ns; 0: nobody waits */
-    uint64_t slice_end;  /* ns, when to look again: the turn's end or the cap's; 0: never (timer.c) */
+    unsigned rq_weight, run_weight,
+        tail_weight;    /* of those queued; of who runs (idle: 0); of who just ran and goes on */
+    uint64_t run_start; /* ns, when the running vCPU got this CPU, or another turn on it */
+    uint64_t turn_end;  /* ns; 0: nobody waits */
+    uint64_t
+        slice_end; /* ns, when to look again: the turn's end or the cap's; 0: never (timer.c) */
     uint64_t charged_at; /* ns, until when the running vCPU has been charged */
     uint64_t vclock;     /* virtual time that everybody here has had at least; never goes back */
     bool crowded;        /* who runs had to wait for long: move others away */

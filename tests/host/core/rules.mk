@@ -7,7 +7,7 @@ HOST_CORE_CFLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -DPAL_DEBUG -D__XE
 	-fsanitize=undefined -fno-sanitize-recover=all -Itests/host/core/include -Itests/host/core -Ihv/include \
 	-Imm/include -MMD -MP
 HOST_CORE_PARTS := sched sched_cap pause runstate timer vtimer event event_bind event_close sched_op pirq
-HOST_CORE_TESTS := test_sched test_event test_timer
+HOST_CORE_TESTS := test_share test_sched test_event test_timer
 
 .PHONY: host-core-test
 host-core-test: $(HOST_CORE_TESTS:%=$(HOST_CORE_BUILD)/%)

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Shares of the processors on the fake machine: weights, caps, affinity, and all of them changed while vCPUs run, block,
+ * are paused and stopped. */
+#include "machine.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define SEEDS   25
+#define LONG_NS 600000000ull
+
+static struct domain *first, *second;
+
+/* Each seed in a process of its own: what is stopped in the middle leaves no trace for the next. */
+static void for_all_seeds(void (*play)(uint64_t seed))
+{
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        pid_t child = fork();
+        if (child == 0) {
+            play(seed);
+            _exit(0);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+}
+
+static uint64_t ran(const struct domain *d)
+{
+    uint64_t total = 0;
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        struct vcpu_runstate_info r;
+        runstate_get(d->vcpus[i], &r);
+        total += r.time[RUNSTATE_running];
+    }
+    return total;
+}
+
+static void between(const char *what, uint64_t least, uint64_t value, uint64_t most)
+{
+    if (value < least || value > most)
+        machine_fail("%s: %lu is not in %lu..%lu", what, value, least, most);
+}
+
+static void spin_guest(struct vcpu *v)
+{
+    (void)v;
+    if (time_now() > LONG_NS)
+        machine_stop();
+}
+
+/* ---- weights ---- */
+
+static void play_weights(uint64_t seed)
+{
+    unsigned weight = 256u * (unsigned)(1 + seed % 4);
+    machine_start(1, seed);
+    first = machine_domain(1, 1, false, spin_guest);
+    second = machine_domain(2, 1, false, spin_guest);
+    CHECK_EQ(sched_set_share(second, weight, 0), 0);
+    machine_run(20000000);
+    uint64_t part = LONG_NS * 256 / (256 + weight);
+    between("the lighter", part * 85 / 100, ran(first), part * 115 / 100);
+    between("both", LONG_NS * 98 / 100, ran(first) + ran(second), LONG_NS * 102 / 100);
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    for_all_seeds(play_weights);
+}
+
+static void play_bad_shares(uint64_t seed)
+{
+    machine_start(1, seed);
+    first = machine_domain(1, 2, false, spin_guest);
+    CHECK_EQ(sched_set_share(first, 65536, 0), -XEN_EINVAL);
+    CHECK_EQ(sched_set_share(first, 256, 201), -XEN_EINVAL);
+    CHECK_EQ(sched_set_share(first, 65535, 200), 0);
+    CHECK_EQ(sched_set_share(first, 0, 0), 0);
+    CHECK_EQ(first->weight, 65535);
+}
+
+static void test_bad_shares(void **state)
+{
+    (void)state;
+    for_all_seeds(play_bad_shares);
+}
+
+/* ---- caps ---- */
+
+static void play_cap(uint64_t seed)
+{
+    unsigned cap = 10 + 20 * (unsigned)(seed % 4), cpus_used = 1 + seed % 3;
+    machine_start(cpus_used, seed);
+    first = machine_domain(1, 2, false, spin_guest);
+    second = machine_domain(2, 1, false, spin_guest);
+    CHECK_EQ(sched_set_share(first, 256, cap), 0);
+    machine_run(40000000);
+    uint64_t part = LONG_NS / 100 * cap, share = cpus_used == 1 ? LONG_NS / 3 * 2 : LONG_NS;
+    part = min(part, share);
+    between("the capped", part * 80 / 100, ran(first), part * 110 / 100 + 3000000);
+    if (cpus_used > 2)
+        between("the other", LONG_NS * 97 / 100, ran(second), LONG_NS * 102 / 100);
+}
+
+static void test_caps(void **state)
+{
+    (void)state;
+    for_all_seeds(play_cap);
+}
+
+/* ---- three on two ---- */
+
+static void play_three_on_two(uint64_t seed)
+{
+    machine_start(2, seed);
+    first = machine_domain(1, 3, false, spin_guest);
+    machine_run(20000000);
+    for (unsigned i = 0; i < 3; i++) {
+        struct vcpu_runstate_info r;
+        runstate_get(first->vcpus[i], &r);
+        between("one of three", LONG_NS * 2 / 3 * 80 / 100, r.time[RUNSTATE_running],
+                LONG_NS * 2 / 3 * 120 / 100);
+    }
+}
+
+static void test_three_on_two(void **state)
+{
+    (void)state;
+    for_all_seeds(play_three_on_two);
+}
+
+/* ---- who sleeps is served soon ---- */
+
+static uint64_t wakes, late;
+
+static void sleeper_guest(struct vcpu *v)
+{
+    static evtchn_port_t port;
+    struct evtchn_bind_ipi bind = {.vcpu = 0};
+    if (!port && (do_event_channel_op(v, EVTCHNOP_bind_ipi, (uint64_t)&bind, 0, 0, 0) ||
+                  !(port = bind.port)))
+        machine_fail("bind_ipi failed");
+    struct sched_poll op = {.nr_ports = 1, .timeout = time_now() + 3000000};
+    op.ports.p = &port;
+    uint64_t due = op.timeout;
+    if (do_sched_op(v, SCHEDOP_poll, (uint64_t)&op, 0, 0, 0))
+        machine_fail("poll failed");
+    wakes++;
+    late = max(late, time_now() - due);
+    if (time_now() > LONG_NS)
+        machine_stop();
+}
+
+static void play_sleeper(uint64_t seed)
+{
+    machine_start(1 + seed % 2, seed);
+    first = machine_domain(1, 4, false, spin_guest);
+    second = machine_domain(2, 1, false, sleeper_guest);
+    machine_run(20000000);
+    if (wakes < 100)
+        machine_fail("it woke %lu times", wakes);
+    between("late at most", 0, late, SCHED_RATELIMIT_NS + 1000000);
+}
+
+static void test_sleeper(void **state)
+{
+    (void)state;
+    for_all_seeds(play_sleeper);
+}
+
+/* ---- everything changes ---- */
+
+static void where_guest(struct vcpu *v)
+{
+    if (!(v->affinity[0] >> v->cpu & 1))
+        wakes++; /* not yet where it belongs: for one boundary at most, see below */
+    if (machine_random(4) == 0)
+        do_sched_op(v, SCHEDOP_yield, 0, 0, 0, 0);
+}
+
+static void changer_guest(struct vcpu *v)
+{
+    static unsigned rounds;
+    uint64_t hard[MAX_CPUS / 64] = {1ull << machine_random(cpu_count)}, soft[MAX_CPUS / 64] = {3};
+    struct vcpu *one = first->vcpus[machine_random(first->max_vcpus)];
+
+    switch (machine_random(4)) {
+    case 0:
+        sched_set_affinity(one, hard, soft);
+        vcpu_pause(one);
+        vcpu_unpause(one);
+        for (unsigned k = 0; k < 5; k++)
+            env_preempt_point();
+        if (one->running && one->cpu != lowest_bit(hard[0]))
+            machine_fail("v%u runs on %u, allowed on %lx", one->mm.id, one->cpu, hard[0]);
+        break;
+    case 1:
+        CHECK_EQ(sched_set_share(first, 1 + machine_random(1000), machine_random(3) * 40), 0);
+        break;
+    case 2:
+        domain_pause(first);
+        CHECK_EQ(sched_set_share(first, 0, machine_random(2) * 10), 0);
+        domain_unpause(first);
+        break;
+    default:
+        vcpu_yield();
+    }
+    (void)v;
+    if (++rounds > 300)
+        machine_stop();
+}
+
+static void play_changes(uint64_t seed)
+{
+    machine_start(1 + seed % 4, seed * 31);
+    first = machine_domain(1, 4, false, where_guest);
+    second = machine_domain(0, 1, true, changer_guest);
+    machine_run(40000000);
+}
+
+static void test_changes(void **state)
+{
+    (void)state;
+    for_all_seeds(play_changes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_shares), cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_caps),       cmocka_unit_test(test_three_on_two),
+        cmocka_unit_test(test_sleeper),    cmocka_unit_test(test_changes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
