@@ -12,6 +12,7 @@
 #include <xen/errno.h>
 
 #define PERIOD_NS  10000000ull
+#define SAVED_UP   3 /* periods */
 #define WEIGHT_MAX 65535
 
 static int64_t quota(const struct domain *d)
@@ -19,7 +20,8 @@ static int64_t quota(const struct domain *d)
     return (int64_t)(PERIOD_NS / 100 * d->cap);
 }
 
-/* With the cap's lock: give what the periods that have passed brought; nothing is saved up. */
+/* With the cap's lock: give what the periods that have passed brought. A few are saved up, so that a timer that came
+ * late takes nothing away. */
 static void refill(struct domain *d, uint64_t now)
 {
     struct cap *cap = &d->throttle;
@@ -30,7 +32,7 @@ static void refill(struct domain *d, uint64_t now)
     cap->period_end += periods * PERIOD_NS;
     if (periods > 1000)
         periods = 1000;
-    cap->budget = min(cap->budget + (int64_t)periods * quota(d), quota(d));
+    cap->budget = min(cap->budget + (int64_t)periods * quota(d), SAVED_UP * quota(d));
 }
 
 /* With the cap's lock. */
