@@ -189,8 +189,10 @@ void page_fault_from_guest(struct regs *regs)
     }
     bool ordinary =
         (error & (PF_RSVD | PF_USER)) == PF_USER && (address < HV_START || address >= HV_END);
-    if (likely(ordinary) || !unusual_page_fault(v, regs, address))
+    if (likely(ordinary))
         guest_inject_page_fault(v, address, error);
+    else if (!unusual_page_fault(v, regs, address)) /* the guest's own, whatever rights were used */
+        guest_inject_page_fault(v, address, error | PF_USER);
     guest_exit(v, regs);
 }
 

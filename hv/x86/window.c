@@ -111,7 +111,8 @@ bool window_guest_fault(struct vcpu *v, struct regs *regs, uint64_t address)
     if (ldt_window_fault(v, address))
         return true;
     if (offset >= WINDOW_LDT && v->mm.ldt_entries)
-        guest_inject_page_fault(v, v->mm.ldt_base + offset - WINDOW_LDT, regs->error_code);
+        guest_inject_page_fault(v, v->mm.ldt_base + offset - WINDOW_LDT,
+                                regs->error_code | PF_USER);
     else
         guest_inject(v, EXC_GP, (uint32_t)(offset & 0xfff8));
     return true;

@@ -9,7 +9,7 @@ from qemu import Machine
 GROUPS = {
     "time": ("system", "signals", "threads", "fpu", "timers", "dmesg"),
     "domains": ("domains", "shares", "dmesg"),
-    "memory": ("legacy", "debugging", "processes", "memory", "dmesg"),
+    "memory": ("legacy", "far", "debugging", "processes", "memory", "dmesg"),
 }
 MACHINES = {
     "qemu64-2": Machine(cpu="qemu64", cpus=2, kernel="6.1"),
