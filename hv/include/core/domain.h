@@ -65,7 +65,7 @@ struct domain {
     uint64_t vm_assist; /* VMASST_TYPE_* bits, of VM_ASSIST_KNOWN */
     uint32_t
         hidden_features[DOMAIN_FEATURE_WORDS]; /* taken away from its CPUID policy (x86/policy.h) */
-    uint16_t weight, cap; /* its share of the processors: sched_set_share */
+    uint16_t weight, cap;                      /* its share of the processors: sched_set_share */
     struct cap {
         spinlock_t lock;     /* inside of a run-queue lock */
         int64_t budget;      /* ns that it may still run in this period */
@@ -74,7 +74,7 @@ struct domain {
         struct timer timer;
         uint64_t exhausted_since, exhausted_ns; /* for its account */
     } throttle;
-    bool shut_down;                            /* SCHEDOP_shutdown done; shutdown_code tells why */
+    bool shut_down; /* SCHEDOP_shutdown done; shutdown_code tells why */
     unsigned shutdown_code;
     bool crashed;
 

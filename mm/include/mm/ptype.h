@@ -12,11 +12,11 @@
 #include "mm/frame.h"
 
 enum role_action {
-    ROLE_DONE,     /* next is to be stored, nothing else to do */
-    ROLE_CLAIM,    /* next (busy) is to be stored; then flush, then validate if a table; then finish */
-    ROLE_RELEASE,  /* next (busy) is to be stored; then release what a table refers to, then stamp; then finish */
-    ROLE_WAIT,     /* somebody is changing it: wait and look again */
-    ROLE_REFUSE,   /* held in another role, or the count is full */
+    ROLE_DONE,  /* next is to be stored, nothing else to do */
+    ROLE_CLAIM, /* next (busy) is to be stored; then flush, then validate if a table; then finish */
+    ROLE_RELEASE, /* next (busy) is to be stored; then release what a table refers to, then stamp; then finish */
+    ROLE_WAIT,   /* somebody is changing it: wait and look again */
+    ROLE_REFUSE, /* held in another role, or the count is full */
 };
 struct role_step {
     enum role_action action;
@@ -54,8 +54,8 @@ void role_put(struct frame *f);
 bool role_try_get(struct frame *f, enum frame_role wanted) __must_check;
 
 /* frame_get and role_get in one, and their inverse. */
-int frame_get_role(struct mm_domain *d, mfn_t m, enum frame_role wanted, struct frame **out)
-    __must_check;
+int frame_get_role(struct mm_domain *d, mfn_t m, enum frame_role wanted,
+                   struct frame **out) __must_check;
 void frame_put_role(struct frame *f);
 
 /* role_try_get for plain data, when it is in that role already (or was last): one step of role_next_get. */
