@@ -137,7 +137,7 @@ iso: $(BUILD)/palimpsest.iso
 $(BUILD)/palimpsest.iso: $(BUILD)/palimpsest $(DOM0) packaging/grub.cfg packaging/iso.sh
 	packaging/iso.sh $(BUILD)
 
-run: all $(DOM0)
+run: all dom0
 	packaging/run.sh $(BUILD)
 
 demo:
