@@ -148,12 +148,12 @@ void domain_describe(struct domain *d, struct xen_domctl_getdomaininfo *info)
     memcpy(info->handle, d->handle, sizeof(info->handle));
 }
 
-/* Of exactly that domain. (Tools walk all of them with the sysctl.) */
+/* Of that domain, or else of the next higher number: so xenconsoled walks through all of them. */
 long domctl_info(struct domain *none, struct xen_domctl *op, bool *copyback)
 {
     (void)none, (void)copyback;
     domain_reap();
-    struct domain *d = domain_get(op->domain);
+    struct domain *d = domain_get_from(op->domain);
     if (!d)
         return -XEN_ESRCH;
     domain_describe(d, &op->u.getdomaininfo);
