@@ -107,6 +107,42 @@ static long op_frame(uint64_t arg)
     return copy_to_guest(arg, &p, sizeof(p)) ? -XEN_EFAULT : 0;
 }
 
+static void account(struct domain *d, struct pal_domain *a)
+{
+    a->vcpus = d->max_vcpus;
+    for (unsigned i = 0; i < d->max_vcpus; i++) {
+        const struct vcpu *v = d->vcpus[i];
+        struct vcpu_runstate_info r;
+
+        runstate_get(d->vcpus[i], &r);
+        a->running_ns += r.time[RUNSTATE_running];
+        a->waiting_ns += r.time[RUNSTATE_runnable];
+        a->blocked_ns += r.time[RUNSTATE_blocked];
+        a->hypercalls += load_relaxed(&v->hypercalls);
+        a->upcalls += load_relaxed(&v->upcalls);
+        a->switches += load_relaxed(&v->switches);
+    }
+    a->capped_ns = load_relaxed(&d->throttle.exhausted_ns);
+    a->frames = load_relaxed(&d->mm.tot_pages);
+    a->max_frames = load_relaxed(&d->mm.max_pages);
+    a->shared_pages = load_relaxed(&d->mm.xen_pages);
+}
+
+static long op_domain(uint64_t arg)
+{
+    struct pal_domain a;
+
+    if (copy_from_guest(&a, arg, sizeof(a)))
+        return -XEN_EFAULT;
+    a = (struct pal_domain){.domain = a.domain};
+    struct domain *d = a.domain < DOMID_FIRST_RESERVED ? domain_get(a.domain) : NULL;
+    if (!d)
+        return -XEN_ESRCH;
+    account(d, &a);
+    domain_put(d);
+    return copy_to_guest(arg, &a, sizeof(a)) ? -XEN_EFAULT : 0;
+}
+
 long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     (void)v, (void)a3, (void)a4, (void)a5;
@@ -117,6 +153,8 @@ long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
         return op_stats(arg);
     case PALOP_frame:
         return op_frame(arg);
+    case PALOP_domain:
+        return op_domain(arg);
     default:
         return -XEN_ENOSYS;
     }

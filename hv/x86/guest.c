@@ -199,6 +199,7 @@ void guest_iret_failed(struct regs *regs)
 
 static void deliver_event(struct vcpu *v, struct regs *regs)
 {
+    v->upcalls++; /* called only where there is a handler */
     if (v->event_cb.address)
         bounce(v, regs, v->event_cb.address, FRAME_PLAIN, 0, true);
 }

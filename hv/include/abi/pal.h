@@ -63,4 +63,21 @@ struct pal_frame {
 #define PAL_FRAME_pinned    (1u << 1)
 #define PAL_FRAME_busy      (1u << 2)
 
+/* The account of one domain since it was made. arg: struct pal_domain. -ESRCH: there is none. */
+#define PALOP_domain 3
+struct pal_domain {
+    uint32_t domain; /* IN */
+    uint32_t vcpus;
+    uint64_t running_ns; /* all its vCPUs together: on a CPU, */
+    uint64_t waiting_ns; /* wanting one: taken by others, or by its cap, */
+    uint64_t blocked_ns; /* with nothing to do */
+    uint64_t capped_ns;  /* for so long its cap held it back */
+    uint64_t hypercalls;
+    uint64_t upcalls;  /* events delivered to it */
+    uint64_t switches; /* times a vCPU of it got a CPU */
+    uint64_t frames;   /* frames charged to it */
+    uint64_t max_frames;
+    uint64_t shared_pages; /* the hypervisor's own that it may map */
+};
+
 #endif

@@ -147,6 +147,20 @@ static inline long domain_pin(unsigned id, uint64_t mask)
     return domctl(&op);
 }
 
+#define EVTCHN_BIND_VIRQ _IOC(_IOC_NONE, 'E', 0, sizeof(uint32_t))
+
+/* A file that reads the port number each time that the global virtual interrupt comes; -1. */
+static inline int bind_virq(uint32_t virq)
+{
+    int fd = open("/dev/xen/evtchn", O_RDWR | O_CLOEXEC);
+
+    if (fd >= 0 && ioctl(fd, EVTCHN_BIND_VIRQ, &virq) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 /* ---- others' memory ---- */
 
 static inline void *foreign_map(unsigned id, const uint64_t *frames, unsigned n)

@@ -6,6 +6,7 @@
  */
 #include "check.h"
 #include "control.h"
+#include <poll.h>
 
 #define CYCLES 100
 
@@ -85,16 +86,32 @@ static void check_life(void)
     check("life.destroy-again", result == -ESRCH, "%ld", result);
 }
 
+/* Domain 0 hears of ends. */
+static int ends_heard(int events)
+{
+    uint32_t port;
+    struct pollfd p = {.fd = events, .events = POLLIN};
+
+    if (poll(&p, 1, 2000) != 1 || read(events, &port, sizeof(port)) != sizeof(port))
+        return 0;
+    return write(events, &port, sizeof(port)) == sizeof(port); /* open it again */
+}
+
 static void check_crash(void)
 {
     struct xen_domctl_getdomaininfo info = {0};
     struct tiny t;
+    int events = bind_virq(VIRQ_DOM_EXC);
 
+    check("ends.bound", events >= 0, "/dev/xen/evtchn");
     tiny_make(&t, TINY_CRASH, 0);
     domain_unpause(t.id);
+    check("ends.heard", ends_heard(events), "its crash");
     check("crash", wait_for(t.id, XEN_DOMINF_shutdown, &info) && reason_of(&info) == SHUTDOWN_crash,
           "flags %x", info.flags);
     domain_destroy(t.id);
+    check("ends.heard-of-death", ends_heard(events), "its death");
+    close(events);
 }
 
 /* Time runs only while it is not paused; destroyed while it runs. */

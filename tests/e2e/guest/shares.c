@@ -63,6 +63,15 @@ static void check_cap(void)
     used = cpu_time(id) - used;
     double percent = 100.0 * (double)used / (double)(now_ns() - begin);
     check("cap", percent > 20 && percent < 29, "cap 25 got %.1f %%", percent);
+    struct pal_domain account = {.domain = id};
+    long got = pal(PALOP_domain, &account);
+    check("cap.account",
+          got == 0 && account.capped_ns > 1000000000 &&
+              account.waiting_ns >= account.capped_ns / 2 && account.frames == TINY_PAGES &&
+              account.switches > 50,
+          "%ld: running %lu, waiting %lu, held back %lu ms, %lu switches", got,
+          (unsigned long)account.running_ns / 1000000, (unsigned long)account.waiting_ns / 1000000,
+          (unsigned long)account.capped_ns / 1000000, (unsigned long)account.switches);
     domain_share(id, 0, 0);
     pause_ms(100);
     begin = now_ns();
