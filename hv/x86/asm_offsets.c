@@ -27,6 +27,7 @@ void asm_offsets(void)
     OFFSET(VCPU_STACK, struct vcpu, stack);
     OFFSET(VCPU_INFO, struct vcpu, info);
     OFFSET(VCPU_IN_KERNEL, struct vcpu, in_kernel);
+    OFFSET(VCPU_NMI_MASKED, struct vcpu, nmi_masked);
     OFFSET(VCPU_SYSCALL_FRAME, struct vcpu, syscall_frame);
     OFFSET(VCPU_SYSCALL_CB, struct vcpu, syscall_cb.address);
     OFFSET(VCPU_KERNEL_CR3, struct vcpu, kernel_cr3);

@@ -259,8 +259,10 @@ hypercall_slow:
         cmpl    $ASM_ENTRY_SYSCALL, REGS_VECTOR(%rsp)
         jne     guest_resume
         mov     REGS_RIP(%rsp), %rcx
-        bt      $47, %rcx       /* guest kernels live in the upper half: canonical, so SYSRET cannot fault */
-        jnc     guest_resume
+        /* A guest kernel lives in the upper half: canonical, so SYSRET cannot fault. A SYSCALL in the last bytes of
+         * the lower half returns to the first address beyond it: that one must not go this way. */
+        cmp     guest_upper_start(%rip), %rcx
+        jb      guest_resume
         pop     %r15
         pop     %r14
         pop     %r13
@@ -292,6 +294,8 @@ iret_fast:
         jb      hypercall_slow
         cmpq    $0, VCPU_USER_CR3(%rcx)
         je      hypercall_slow
+        cmpb    $0, VCPU_NMI_MASKED(%rcx)
+        jne     hypercall_slow
         USER_ACCESS_ON
 iret1:  movzwl  40(%r11), %eax
         not     %eax
@@ -459,8 +463,6 @@ ist_common:
         testb   $3, REGS_CS(%rsp)
         jz      1f
         mov     %rsp, %rdi
-        cmpl    $-1, REGS_ERROR_CODE(%rsp)
-        je      1f                      /* done with: just return */
         call    trap_from_guest
         jmp     guest_resume
 1:      RESTORE_REGS

@@ -225,10 +225,9 @@ void guest_exit_work(struct vcpu *v, struct regs *regs)
                 deliver_nmi(v, regs);
             continue;
         }
-        if (event_deliverable(v) && v->event_cb.address) {
-            deliver_event(v, regs);
-            continue;
-        }
-        return;
+        break;
     }
+    /* Once: what another vCPU does to pending and mask meanwhile waits for the next way out. */
+    if (event_deliverable(v) && v->event_cb.address)
+        deliver_event(v, regs);
 }

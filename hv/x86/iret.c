@@ -36,7 +36,8 @@ long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
     }
     regs->vector = 0; /* not by SYSRET */
     v->nmi_masked = false;
-    v->exit_work |= v->nmi_pending;
+    if (v->nmi_pending)
+        store_relaxed(&v->exit_work, true);
     WRITE_ONCE(v->info->evtchn_upcall_mask, !(f.rflags & RFLAGS_IF));
     if (to_user)
         guest_enter_user(v);

@@ -78,6 +78,8 @@ void context_switch(struct vcpu *prev, struct vcpu *next)
     c->current = next;
     c->tss->rsp0 = stack_address(next);
     c->entry->stack_top = stack_address(next);
+    store_relaxed(&c->guest, (uint32_t)next->mm.d->id << 16 | next->mm.id);
+    full_fence(); /* before its tables are loaded: see runs_one_of in tlb.c */
     if (next->is_idle) {
         tlb_load_cr3(hv_root_maddr());
         store_release(&c->exempt, true);

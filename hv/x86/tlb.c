@@ -114,21 +114,22 @@ void env_flush_local(bool all, uint64_t va)
         invlpg(va);
 }
 
-static bool set_has(const struct vcpu_set *set, unsigned id)
+/* Does the CPU run one of these vCPUs of d? By numbers: a vCPU that it ran a moment ago may be gone. Those that
+ * do not run now load their root, and so flush, before they run again. */
+static bool runs_one_of(const struct cpu *c, const struct mm_domain *d, const struct vcpu_set *set)
 {
-    return id < MAX_VCPUS && (set->bits[id / 64] >> (id % 64) & 1);
+    uint32_t guest = load_relaxed(&c->guest);
+    unsigned id = guest & 0xffff;
+    return guest >> 16 == d->id && id < MAX_VCPUS && (set->bits[id / 64] >> (id % 64) & 1);
 }
 
-void env_flush_vcpus(struct mm_domain *m, const struct vcpu_set *set, bool all, uint64_t va)
+void env_flush_vcpus(struct mm_domain *d, const struct vcpu_set *set, bool all, uint64_t va)
 {
-    struct domain *d = container_of(m, struct domain, mm);
     bool posted = false;
 
     full_fence();
     for (unsigned i = 0; i < cpu_count; i++) {
-        struct vcpu *v = READ_ONCE(cpus[i]->current);
-        /* Those that do not run now load their root, and so flush, before they run again. */
-        if (!v || v->domain != d || !set_has(set, v->mm.id))
+        if (!runs_one_of(cpus[i], d, set))
             continue;
         if (cpus[i] == this_cpu()) {
             env_flush_local(all, va);

@@ -92,6 +92,7 @@ struct cpu {
     /* tlb.c */
     uint64_t flushed_at;    /* TLB clock when this CPU last flushed everything */
     uint32_t flush_pending; /* a request waits in the mailbox */
+    uint32_t guest; /* domain id << 16 | vCPU id whose tables may be loaded; idle: DOMID_IDLE */
     bool online;
     bool exempt; /* idle on the hypervisor's own root: holds no guest translation */
 
