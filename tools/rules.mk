@@ -18,7 +18,13 @@ TOOLS_SOURCES := $(sort $(wildcard tools/libpal/*.c tools/libpal/*.S tools/build
 TOOLS_OBJECTS := $(TOOLS_SOURCES:%=$(TOOLS)/%.o)
 
 .PHONY: tools install
-tools: $(TOOLS)/pal
+tools: $(TOOLS)/pal $(TOOLS)/pal.1 $(TOOLS)/pal.bash
+
+$(TOOLS)/pal.1: tools/pal/pal.1.scd
+	@mkdir -p $(@D)
+	$(call Q,MAN,$@)scdoc <$< >$@
+$(TOOLS)/pal.bash: $(TOOLS)/pal
+	$(call Q,GEN,$@)$(TOOLS)/pal completion bash >$@
 
 $(TOOLS)/tools/libpal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__
 $(TOOLS)/tools/libpal/config_xml.c.o: TOOLS_MORE := $(TOOLS_XML)
@@ -37,5 +43,11 @@ $(TOOLS)/pal: $(TOOLS_OBJECTS)
 
 install: tools
 	install -D -m 755 $(TOOLS)/pal $(DESTDIR)$(PREFIX)/sbin/pal
+	install -D -m 644 $(TOOLS)/pal.1 $(DESTDIR)$(PREFIX)/share/man/man1/pal.1
+	install -D -m 644 $(TOOLS)/pal.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pal
+	install -D -m 644 tools/libpal/schema.rng $(DESTDIR)$(PREFIX)/share/pal/domain.rng
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/sbin/pal|$(PREFIX)/sbin/pal|' tools/pal/pal-watch.service \
+	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/pal-watch.service
 
 -include $(TOOLS_OBJECTS:.o=.d)

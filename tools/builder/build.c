@@ -209,6 +209,7 @@ int pal_build(struct pal_hv *hv, uint32_t domain, struct pal_build *b, struct pa
     if (input_open(&in, b, e))
         return -1;
     rc = guest_memory_make(&memory, hv, domain, b->memory_kib >> 2, e);
+    pal_set_memory_map(hv, domain, b->max_kib << 10);
     if (!rc)
         rc = fill(&memory, &in, b, e);
     guest_memory_free(&memory);

@@ -11,7 +11,7 @@
 
 struct pal_build {
     /* IN */
-    uint64_t memory_kib;
+    uint64_t memory_kib, max_kib; /* at the start; ever */
     const char *kernel;
     const char *initrd; /* NULL: none */
     const char *cmdline;

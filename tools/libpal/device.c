@@ -64,6 +64,7 @@ static void put_nic(struct pal_batch *b, const struct device *d, const struct pa
     pal_batch_put(b, back, mac, "%s/mac", d->back);
     pal_batch_put(b, back, d->nic->bridge, "%s/bridge", d->back);
     pal_batch_put(b, back, "vif", "%s/type", d->back);
+    pal_batch_put(b, back, "", "%s/script", d->back); /* netback wants one; there is none to run */
     if (d->nic->rate_kib) { /* bytes for each 50 ms */
         char rate[48];
 

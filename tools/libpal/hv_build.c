@@ -43,6 +43,30 @@ out:
     return got;
 }
 
+#define MAP_RAM 1 /* the firmware's type of it */
+
+struct map_entry {
+    uint64_t start, size;
+    uint32_t type;
+} __attribute__((packed));
+
+void pal_set_memory_map(struct pal_hv *hv, uint32_t domain, uint64_t bytes)
+{
+    struct pal_error ignored = {0};
+    struct xen_foreign_memory_map *map = pal_hv_buffer(hv, sizeof(*map), &ignored);
+    struct map_entry *entry = pal_hv_buffer(hv, sizeof(*entry), &ignored);
+
+    if (map && entry) {
+        *entry = (struct map_entry){0, bytes, MAP_RAM};
+        map->domid = (domid_t)domain;
+        map->map.nr_entries = 1;
+        set_xen_guest_handle(map->map.buffer, entry);
+        xencall2(hv->call, __HYPERVISOR_memory_op, XENMEM_set_memory_map, (uintptr_t)map);
+    }
+    pal_hv_buffer_free(hv, entry);
+    pal_hv_buffer_free(hv, map);
+}
+
 int pal_pin_top_table(struct pal_hv *hv, uint32_t domain, uint64_t mfn, struct pal_error *e)
 {
     struct mmuext_op *op = pal_hv_buffer(hv, sizeof(*op), e);

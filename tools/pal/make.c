@@ -14,6 +14,7 @@
 static struct pal_build build_of(const struct pal_config *c)
 {
     return (struct pal_build){.memory_kib = c->memory_kib,
+                              .max_kib = c->max_kib,
                               .kernel = c->kernel,
                               .initrd = c->initrd,
                               .cmdline = c->cmdline};
