@@ -197,7 +197,9 @@ enum tiny_kind {
     TINY_BLOCK,   /* for ever */
     TINY_SUSPEND, /* then shut down with the call's result as the reason */
     TINY_YIELD,   /* for ever */
-    TINY_KINDS
+    TINY_KINDS,
+    TINY_CALL =
+        TINY_KINDS /* the hypercall of the second word with the third as argument; result in the fourth */
 };
 
 extern const char tiny_code[], tiny_code_end[];
@@ -216,6 +218,8 @@ __asm__(".pushsection .rodata\n"
         "    je 4f\n"
         "    cmp $5, %eax\n"
         "    je 5f\n"
+        "    cmp $6, %eax\n"
+        "    je 6f\n"
         "0:  mov $29, %eax\n" /* sched_op: shutdown */
         "    mov $2, %edi\n"
         "    lea 8(%rbx), %rsi\n"
@@ -239,6 +243,14 @@ __asm__(".pushsection .rodata\n"
         "    xor %edi, %edi\n"
         "    syscall\n"
         "    jmp 5b\n"
+        "6:  mov 8(%rbx), %rax\n" /* the call's number, then its first argument */
+        "    mov 16(%rbx), %rdi\n"
+        "    lea 64(%rbx), %rsi\n"
+        "    lea 64(%rbx), %rdx\n"
+        "    syscall\n"
+        "    mov %rax, 24(%rbx)\n"
+        "    movq $0, 8(%rbx)\n" /* SHUTDOWN_poweroff */
+        "    jmp 0b\n"
         "tiny_code_end:\n"
         ".popsection\n");
 

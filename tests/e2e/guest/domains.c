@@ -232,6 +232,42 @@ static void check_refusals(void)
     domain_destroy(t.id);
 }
 
+/* What an unprivileged domain gets for a hypercall. */
+static long called_by_guest(unsigned number, uint64_t argument)
+{
+    struct xen_domctl_getdomaininfo info = {0};
+    struct tiny t;
+    long result = 1;
+
+    if (tiny_make(&t, TINY_CALL, number))
+        return 1;
+    long *data = foreign_map(t.id, &t.mfn[TINY_DATA], 1);
+    if (data) {
+        data[2] = (long)argument;
+        data[3] = 1;
+        domain_unpause(t.id);
+        wait_for(t.id, XEN_DOMINF_shutdown, &info);
+        result = data[3];
+        foreign_unmap(data, 1);
+    }
+    domain_destroy(t.id);
+    return result;
+}
+
+static void check_authority(void)
+{
+    expect("authority.domctl", called_by_guest(__HYPERVISOR_domctl, 0), -EPERM);
+    expect("authority.sysctl", called_by_guest(__HYPERVISOR_sysctl, ~0ul), -EPERM);
+    expect("authority.platform", called_by_guest(__HYPERVISOR_platform_op, 0), -EPERM);
+    expect("authority.pal", called_by_guest(__HYPERVISOR_pal_op, PALOP_audit), -EPERM);
+    expect("authority.console", called_by_guest(__HYPERVISOR_console_io, CONSOLEIO_write), -EPERM);
+    expect("authority.map", called_by_guest(__HYPERVISOR_memory_op, XENMEM_set_memory_map), -EPERM);
+    expect("authority.machine-map",
+           called_by_guest(__HYPERVISOR_memory_op, XENMEM_machine_memory_map), -EPERM);
+    expect("authority.remote-shutdown",
+           called_by_guest(__HYPERVISOR_sched_op, SCHEDOP_remote_shutdown), -EPERM);
+}
+
 /* ---- many ---- */
 
 /* Ended at any moment: before it runs, at its first instructions, in the middle, after its end. */
@@ -310,6 +346,7 @@ int main(void)
     check_resume();
     check_zombie();
     check_refusals();
+    check_authority();
     check_balance("balance", &before);
     check_cycles();
     check_crowd();
