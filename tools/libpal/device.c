@@ -65,7 +65,7 @@ static void put_nic(struct pal_batch *b, const struct device *d, const struct pa
     pal_batch_put(b, back, d->nic->bridge, "%s/bridge", d->back);
     pal_batch_put(b, back, "vif", "%s/type", d->back);
     pal_batch_put(b, back, "", "%s/script", d->back); /* netback wants one; there is none to run */
-    if (d->nic->rate_kib) { /* bytes for each 50 ms */
+    if (d->nic->rate_kib) {                           /* bytes for each 50 ms */
         char rate[48];
 
         snprintf(rate, sizeof(rate), "%llu,50000",
