@@ -15,9 +15,8 @@
 #define OPCODE_LRET     0xcb
 #define OPCODE_IRET     0xcf
 #define RIGHTS_LONG     (1u << 21)
-#define FLAGS_OF_RING3                                                                             \
-    0x244dd5 /* CF PF AF ZF SF TF DF OF NT AC ID: what IRET in ring 3 changes  \
-                                  */
+/* CF PF AF ZF SF TF DF OF NT AC ID: what IRET in ring 3 changes. */
+#define FLAGS_OF_RING3 0x244dd5
 
 struct far_return {
     unsigned opcode, length;
