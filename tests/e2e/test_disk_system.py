@@ -64,6 +64,7 @@ def test_stress(cpus, cpu, disk, directory):
         log_in(qemu)
         status = command(qemu, f"stress-ng {STRESS} --timeout {LONG_SECONDS}s --metrics-brief", LONG_SECONDS + 300)
         assert status == 0, qemu.tail()
+        assert command(qemu, "/lib/modules/checks/audit") == 0, qemu.tail()
         assert command(qemu, "dmesg --level=emerg,alert,crit,err,warn | tail -n 40") == 0
         qemu.send_line("systemctl poweroff")
         qemu.wait_exit(180)
