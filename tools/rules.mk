@@ -51,3 +51,4 @@ install: tools
 	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/pal-watch.service
 
 -include $(TOOLS_OBJECTS:.o=.d)
+-include tests/host/tools/rules.mk

@@ -71,6 +71,17 @@ static char *text_of(const xmlNode *node)
     return copy;
 }
 
+/* Our own element in the metadata; other programs may have one of the same name there. */
+static const xmlNode *ours_in(const xmlNode *metadata)
+{
+    for (const xmlNode *n = metadata ? metadata->children : NULL; n; n = n->next) {
+        if (n->type == XML_ELEMENT_NODE && n->ns &&
+            !strcmp((const char *)n->ns->href, PAL_NAMESPACE))
+            return n;
+    }
+    return NULL;
+}
+
 static char *child_text(const xmlNode *parent, const char *name)
 {
     const xmlNode *n = child(parent, name);
@@ -277,7 +288,7 @@ static int read_devices(struct pal_config *c, const struct source *s, const xmlN
 
 static int read_domain(struct pal_config *c, const struct source *s, const xmlNode *root)
 {
-    const xmlNode *ours = child(child(root, "metadata"), "domain");
+    const xmlNode *ours = ours_in(child(root, "metadata"));
 
     c->name = child_text(root, "name");
     if (!c->name)

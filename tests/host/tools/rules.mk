@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: MIT
+# Host tests of the tools' readers: domain files and the cache of unpacked kernels.
+#   host-tools-test        unit tests under sanitizers
+#   host-tools-fuzz-short  half a minute of the fuzzer of domain files (needs clang)
+
+HOST_TOOLS       := $(or $(HOST_BUILD),build/host)/tools
+HOST_TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools -Ihv/include -Ihv/boot \
+	-Itests/host/boot $(TOOLS_XML)
+HOST_TOOLS_CONFIG := tools/libpal/config.c tools/libpal/config_xml.c tools/libpal/error.c tools/libpal/schema.S
+
+.PHONY: host-tools-test host-tools-fuzz-short
+host-tools-test: $(HOST_TOOLS)/test_config $(HOST_TOOLS)/test_cache
+	@tests/host/run.sh $(HOST_TOOLS) $^
+
+$(HOST_TOOLS)/test_config: tests/host/tools/test_config.c $(HOST_TOOLS_CONFIG)
+$(HOST_TOOLS)/test_cache: tests/host/tools/test_cache.c tools/builder/cache.c
+$(HOST_TOOLS)/test_config $(HOST_TOOLS)/test_cache: $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk
+	@mkdir -p $(@D)
+	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lxml2 -lmd -o $@
+$(HOST_TOOLS)/fuzz_config: tests/host/tools/fuzz_config.c $(HOST_TOOLS_CONFIG) $(wildcard tools/libpal/*.h) tools/libpal/schema.rng
+	@mkdir -p $(@D)
+	clang $(HOST_TOOLS_FLAGS) -fsanitize=fuzzer $(filter %.c %.S,$^) -lxml2 -o $@
+host-tools-fuzz-short: $(HOST_TOOLS)/fuzz_config
+	@mkdir -p $(HOST_TOOLS)/corpus
+	cp -n tools/dom0-image/guest/*.xml $(HOST_TOOLS)/corpus
+	cd $(HOST_TOOLS) && ./fuzz_config -max_len=8192 -verbosity=0 -print_final_stats=1 -timeout=20 -max_total_time=30 corpus

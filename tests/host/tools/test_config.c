@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Domains' files: what is read, what is refused and where the blame is laid. */
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "libpal/config.h"
+
+#define HEAD   "<domain type='xen'>\n<name>web</name>\n"
+#define MEMORY "<memory unit='MiB'>192</memory>\n"
+#define OS     "<os><type>linux</type><kernel>/boot/vmlinuz</kernel></os>\n"
+#define TAIL   "</domain>\n"
+
+static enum pal_code parse(struct pal_config *c, const char *text, struct pal_error *e)
+{
+    int rc;
+
+    memset(e, 0, sizeof(*e));
+    rc = pal_config_parse(c, "f.xml", text, strlen(text), e);
+    assert_int_equal(rc == 0, e->code == PAL_OK);
+    return e->code;
+}
+
+static void refused(const char *text, enum pal_code code, const char *where)
+{
+    struct pal_config c;
+    struct pal_error e;
+
+    assert_int_equal(parse(&c, text, &e), code);
+    assert_non_null(strstr(e.why, where));
+}
+
+static void test_defaults(void **state)
+{
+    struct pal_config c;
+    struct pal_error e;
+
+    (void)state;
+    assert_int_equal(parse(&c, HEAD MEMORY OS TAIL, &e), PAL_OK);
+    assert_string_equal(c.name, "web");
+    assert_int_equal(c.max_kib, 192 << 10);
+    assert_int_equal(c.memory_kib, 192 << 10);
+    assert_int_equal(c.vcpus, 1);
+    assert_null(c.initrd);
+    assert_string_equal(c.cmdline, "");
+    assert_int_equal(c.on_reboot, PAL_ACTION_RESTART);
+    assert_int_equal(c.uuid[6] >> 4, 4);
+    pal_config_free(&c);
+}
+
+static void test_everything(void **state)
+{
+    static const char text[] =
+        HEAD "<uuid>00112233-4455-6677-8899-aAbBcCdDeEfF</uuid>" MEMORY
+             "<currentMemory unit='KiB'>65536</currentMemory><vcpu>3</vcpu>" OS
+             "<on_crash>preserve</on_crash><devices><disk type='file'><source file='/a'/>"
+             "<target dev='xvda'/></disk><disk type='block'><source dev='/dev/b'/>"
+             "<target dev='xvdq1'/><readonly/></disk><interface type='bridge'>"
+             "<source bridge='br0'/><mac address='02:00:00:00:00:0a'/></interface></devices>"
+             "<metadata><other:domain xmlns:other='urn:other'><weight>9</weight></other:domain>"
+             "<pal:domain xmlns:pal='urn:palimpsest:domain:1'><pal:weight>512</pal:weight>"
+             "</pal:domain></metadata>" TAIL;
+    struct pal_config c;
+    struct pal_error e;
+    char uuid[37];
+
+    (void)state;
+    assert_int_equal(parse(&c, text, &e), PAL_OK);
+    pal_uuid_text(c.uuid, uuid);
+    assert_string_equal(uuid, "00112233-4455-6677-8899-aabbccddeeff");
+    assert_int_equal(c.memory_kib, 65536);
+    assert_int_equal(c.vcpus, 3);
+    assert_int_equal(c.weight, 512);
+    assert_int_equal(c.on_crash, PAL_ACTION_PRESERVE);
+    assert_int_equal(c.disks, 2);
+    assert_false(c.disk[0].is_block || c.disk[0].read_only);
+    assert_true(c.disk[1].is_block && c.disk[1].read_only);
+    assert_int_equal(pal_disk_number(c.disk[0].target), 202 << 8);
+    assert_int_equal(pal_disk_number(c.disk[1].target), 1 << 28 | 16 << 8 | 1);
+    assert_int_equal(c.nics, 1);
+    assert_int_equal(c.nic[0].mac[5], 10);
+    pal_config_free(&c);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    refused("", PAL_XML_SYNTAX, "f.xml");
+    refused(HEAD MEMORY OS, PAL_XML_SYNTAX, "f.xml:");
+    refused(HEAD MEMORY "<kernel/>" OS TAIL, PAL_XML_SCHEMA, "f.xml:");
+    refused(HEAD OS TAIL, PAL_XML_SCHEMA, "f.xml:1");
+    refused(HEAD MEMORY OS "<vcpu>0</vcpu>" TAIL, PAL_XML_SCHEMA, "f.xml:");
+    refused(HEAD MEMORY OS "<vcpu>65</vcpu>" TAIL, PAL_XML_SCHEMA, "f.xml:");
+    refused(HEAD "<memory unit='GiB'>1099511627776</memory>" OS TAIL, PAL_XML_VALUE, "f.xml:3");
+    refused(HEAD MEMORY "<currentMemory unit='GiB'>1</currentMemory>" OS TAIL, PAL_XML_VALUE,
+            "f.xml:4");
+    refused("<domain type='kvm'>" MEMORY OS TAIL, PAL_XML_SCHEMA, "f.xml:1");
+    refused("<domain type='xen'><name>12</name>" MEMORY OS TAIL, PAL_XML_VALUE, "f.xml:1");
+    refused("<domain type='xen'><name>a/b</name>" MEMORY OS TAIL, PAL_XML_SCHEMA, "f.xml:1");
+}
+
+/* No entity is expanded and nothing else is read. */
+static void test_entities(void **state)
+{
+    (void)state;
+    refused("<!DOCTYPE domain [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;&a;&a;'>]>\n"
+            "<domain type='xen'><name>&b;</name>" MEMORY OS TAIL,
+            PAL_XML_SYNTAX, "f.xml");
+    refused("<!DOCTYPE domain SYSTEM '/etc/passwd'>\n" HEAD MEMORY OS TAIL, PAL_XML_SYNTAX,
+            "f.xml");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_entities),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
