@@ -210,6 +210,8 @@ void mm_audit(struct mm_domain *(*next_domain)(struct mm_domain *),
         report_grants(d, grant_audit_rest(d), "entries");
     restoring = true;
     walk_all(next_domain, next_vcpu);
+    /* Entries of holes share pages that are mapped for reading only. */
     for (uint64_t i = 0; i < frame_count; i++)
-        frame_table[i].flags &= (uint8_t) ~(FRAME_SEEN | FRAME_BAD);
+        if (frame_table[i].flags & (FRAME_SEEN | FRAME_BAD))
+            frame_table[i].flags &= (uint8_t) ~(FRAME_SEEN | FRAME_BAD);
 }
