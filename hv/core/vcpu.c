@@ -45,7 +45,7 @@ static int init_info(struct vcpu *v)
 
 struct vcpu *vcpu_create(struct domain *d, unsigned id)
 {
-    struct vcpu *v = vcpu_alloc(id % cpu_count);
+    struct vcpu *v = vcpu_alloc((d->mm.id + id) % cpu_count);
     if (!v)
         return NULL;
     mm_vcpu_init(&v->mm, &d->mm, id);

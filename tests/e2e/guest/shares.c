@@ -107,7 +107,7 @@ static void check_affinity(void)
     domain_destroy(t.id);
 }
 
-/* Three compute on two CPUs: none has much less than another. */
+/* Three compute on two CPUs: none has much less than another. (Were they never moved one would have twice as much.) */
 static void check_fair(void)
 {
     struct tiny t[3];
@@ -127,7 +127,7 @@ static void check_fair(void)
         most = used[i] > most ? used[i] : most;
         least = used[i] < least ? used[i] : least;
     }
-    check("fair", most * 10 < least * 14, "%lu, %lu, %lu ms", (unsigned long)used[0] / 1000000,
+    check("fair", most * 10 < least * 17, "%lu, %lu, %lu ms", (unsigned long)used[0] / 1000000,
           (unsigned long)used[1] / 1000000, (unsigned long)used[2] / 1000000);
     for (int i = 0; i < 3; i++)
         domain_destroy(t[i].id);
