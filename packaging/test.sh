@@ -87,9 +87,11 @@ part_host() {
     host host-core 180 $make host-core-test
     host host-x86 240 $make host-x86-test
     host host-boot 180 $make host-boot-test
+    host host-tools 180 $make host-tools-test
     single fuzz-mm 180 $make host-fuzz-short
     single fuzz-x86 120 $make host-x86-fuzz-short
     single fuzz-boot 180 $make host-boot-fuzz-short
+    single fuzz-tools 180 $make host-tools-fuzz-short
 }
 
 # The hostile guests on a kind of CPU ("": what each asks for).

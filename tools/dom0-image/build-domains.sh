@@ -47,7 +47,7 @@ programs="$programs $build/tools/pal"
 for library in $(ldd $programs | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib64/ { print $1 }' | sort -u); do
     add "$library" "$library"
 done
-add etc/xen/xl.conf /dev/null
+add etc/xen/xl.conf "$here/domains/xl.conf"
 add bin/pal-start "$here/domains/pal-start"
 for file in "$here"/guest/*.xml; do
     add "guest/$(basename "$file")" "$file"
