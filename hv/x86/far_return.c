@@ -24,10 +24,11 @@ struct far_return {
     unsigned discard; /* bytes that LRET n drops after its words */
 };
 
+/* A guest may have taken the descriptor away that it still runs on: then it is taken for 64-bit code. */
 static bool in_64bit_code(uint64_t cs)
 {
-    uint32_t rights = 0;
-    __asm__("lar %1, %0" : "+r"(rights) : "r"((uint32_t)cs) : "cc");
+    uint32_t rights = RIGHTS_LONG;
+    __asm__("lar %1, %0" : "+r"(rights) : "r"((uint32_t)cs) : "cc"); /* unchanged if there is none */
     return rights & RIGHTS_LONG;
 }
 
