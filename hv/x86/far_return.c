@@ -28,7 +28,10 @@ struct far_return {
 static bool in_64bit_code(uint64_t cs)
 {
     uint32_t rights = RIGHTS_LONG;
-    __asm__("lar %1, %0" : "+r"(rights) : "r"((uint32_t)cs) : "cc"); /* unchanged if there is none */
+    __asm__("lar %1, %0"
+            : "+r"(rights)
+            : "r"((uint32_t)cs)
+            : "cc"); /* unchanged if there is none */
     return rights & RIGHTS_LONG;
 }
 
