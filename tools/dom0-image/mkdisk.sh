@@ -39,7 +39,7 @@ mmdebstrap --quiet --variant=minbase --include="$packages" \
     --customize-hook='printf "[Match]\nName=e*\n[Network]\nDHCP=ipv4\n" >"$1/etc/systemd/network/20-ethernet.network"' \
     --customize-hook='chroot "$1" systemctl -q enable systemd-networkd' \
     --customize-hook='chroot "$1" systemctl -q mask systemd-networkd-wait-online e2scrub_reap apt-daily.timer apt-daily-upgrade.timer' \
-    bookworm "$tmp/root.tar" http://deb.debian.org/debian 9>&- >&2
+    bookworm "$tmp/root.tar" 9>&- >&2
 
 truncate -s "$size" "$tmp/disk.img"
 mkdir "$tmp/root"
