@@ -128,18 +128,13 @@ long do_stack_switch(struct vcpu *v, uint64_t ss, uint64_t sp, uint64_t a3, uint
     return 0;
 }
 
-static bool base_ok(uint64_t base)
-{
-    return base < 0x0000800000000000ull || base >= 0xffff800000000000ull;
-}
-
 long do_set_segment_base(struct vcpu *v, uint64_t which, uint64_t base, uint64_t a3, uint64_t a4,
                          uint64_t a5)
 {
     uint16_t selector;
 
     (void)v, (void)a3, (void)a4, (void)a5;
-    if (which != SEGBASE_GS_USER_SEL && !base_ok(base))
+    if (which != SEGBASE_GS_USER_SEL && !is_canonical(base))
         return -XEN_EINVAL;
     switch (which) {
     case SEGBASE_FS:

@@ -120,19 +120,15 @@ static bool address_ok(uint64_t a)
     return guest_range_ok(a, 1);
 }
 
-static bool base_ok(uint64_t a)
-{
-    return a < 0x0000800000000000ull || a >= 0xffff800000000000ull;
-}
-
 static bool context_ok(const struct vcpu_guest_context *c)
 {
     if (!address_ok(c->user_regs.rip) || !address_ok(c->event_callback_eip) ||
         !address_ok(c->failsafe_callback_eip) || !address_ok(c->syscall_callback_eip))
         return false;
-    if (!base_ok(c->fs_base) || !base_ok(c->gs_base_kernel) || !base_ok(c->gs_base_user))
+    if (!is_canonical(c->fs_base) || !is_canonical(c->gs_base_kernel) ||
+        !is_canonical(c->gs_base_user))
         return false;
-    if (!base_ok(c->user_regs.rsp) || !base_ok(c->kernel_sp))
+    if (!is_canonical(c->user_regs.rsp) || !is_canonical(c->kernel_sp))
         return false;
     for (unsigned i = 0; i < 256; i++)
         if (!address_ok(c->trap_ctxt[i].address))
@@ -166,7 +162,7 @@ static void load_registers(struct vcpu *v, const struct vcpu_guest_context *c)
         .rsp = u->rsp,
         .cs = u->cs | 3u,
         .ss = u->ss | 3u,
-        .rflags = (u->rflags & 0x254dd5) | RFLAGS_IF | RFLAGS_MBS,
+        .rflags = (u->rflags & RFLAGS_GUEST) | RFLAGS_IF | RFLAGS_MBS,
     };
     v->ds = u->ds;
     v->es = u->es;

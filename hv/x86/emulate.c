@@ -135,7 +135,7 @@ void emulate_access_fault(struct vcpu *v, uint64_t va, unsigned n, bool write)
 {
     bool present = false;
 
-    if (((int64_t)(va << 16) >> 16) != (int64_t)va) {
+    if (!is_canonical(va)) {
         guest_inject(v, EXC_GP, 0);
         return;
     }

@@ -23,7 +23,6 @@
 #define FRAME_CURRENT (6 * 8 + TOP_CURRENT - TOP_CPU)
 
 #define RFLAGS_FIXED 0x202     /* in guest mode: interrupts on, bit 1 */
-#define RFLAGS_GUEST 0x254dd5  /* a guest's own: CF PF AF ZF SF TF DF OF NT RF AC ID */
 #define RFLAGS_CLEAN 0x200cd5  /* what a bounce keeps: CF PF AF ZF SF DF OF ID */
 
 #define HYPERCALL_IRET ASM_HYPERCALL_iret
@@ -307,7 +306,7 @@ iret1:  movzwl  40(%r11), %eax
 iret2:  mov     48(%r11), %rax
         test    $0x200, %eax
         jz      iret_slow               /* user mode with events masked */
-        and     $RFLAGS_GUEST, %eax
+        and     $ASM_RFLAGS_GUEST, %eax
         or      $RFLAGS_FIXED, %eax
         mov     %rax, FRAME_RFLAGS(%rsp)
 iret3:  mov     32(%r11), %rax
@@ -392,14 +391,6 @@ stack_switch:
         pop     %rbp
         pop     %rbx
         ret
-
-/* void stack_enter(uint64_t rsp, void (*fn)(void)): leave the present stack for good */
-        .globl  stack_enter
-stack_enter:
-        mov     %rdi, %rsp
-        xor     %ebp, %ebp
-        call    *%rsi
-        ud2
 
 /* ---- exceptions and interrupts ---- */
 

@@ -6,9 +6,6 @@
 #include "x86/guest.h"
 #include "x86/segments.h"
 
-/* A guest's own flags; interrupts are always on in the hardware, I/O privilege always 0. */
-#define RFLAGS_GUEST 0x254dd5ull
-
 long do_iret(struct vcpu *v, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     struct regs *regs = vcpu_regs(v);

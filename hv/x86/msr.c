@@ -9,6 +9,7 @@
  * "feature absent" or "firmware did it".
  */
 #include "core/domain.h"
+#include "core/uaccess.h"
 #include "emulate.h"
 #include "x86/insn.h"
 
@@ -160,11 +161,6 @@ bool msr_guest_read(struct vcpu *v, uint32_t msr, uint64_t *value)
         *value = constants[at].value;
         return true;
     }
-}
-
-static bool is_canonical(uint64_t a)
-{
-    return ((int64_t)(a << 16) >> 16) == (int64_t)a;
 }
 
 bool msr_guest_write(struct vcpu *v, uint32_t msr, uint64_t value)

@@ -17,6 +17,12 @@ static inline bool guest_range_ok(uint64_t va, uint64_t n)
     return end >= va && (end <= 0x0000800000000000ull || va >= HV_END);
 }
 
+/* May it be loaded as a segment base or stack pointer without a fault? */
+static inline bool is_canonical(uint64_t address)
+{
+    return address < 0x0000800000000000ull || address >= 0xffff800000000000ull;
+}
+
 int copy_from_guest(void *dst, uint64_t va, size_t n) __must_check;
 int copy16_from_guest(void *dst, uint64_t va) __must_check; /* the same for 16 bytes */
 int copy_to_guest(uint64_t va, const void *src, size_t n) __must_check;

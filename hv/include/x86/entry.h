@@ -30,7 +30,6 @@ void vcpu_start(void);
 void vcpu_prepare_stack(struct vcpu *v); /* a new vCPU: its stack begins at vcpu_first_entry */
 void vcpu_load_root(struct vcpu *v);     /* CR3 of its present mode, on this CPU */
 void stack_switch(uint64_t *save_rsp, uint64_t load_rsp);
-__noreturn void stack_enter(uint64_t rsp, void (*fn)(void));
 extern char vcpu_first_entry[], guest_resume[];
 
 /* window.c */

@@ -29,6 +29,8 @@ _Static_assert(sizeof(struct regs) == 21 * 8, "entry.S pushes 21 words");
 #define RFLAGS_AC   0x40000
 #define RFLAGS_VIF  0x80000
 #define RFLAGS_VIP  0x100000
+/* What a guest may have in its flags: CF PF AF ZF SF TF DF OF NT RF AC ID. The rest is fixed. */
+#define RFLAGS_GUEST 0x254dd5
 
 enum exception {
     EXC_DE = 0,
