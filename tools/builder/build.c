@@ -72,11 +72,22 @@ int pal_build_check(const struct pal_build *b, struct pal_error *e)
 
 /* ---- contents ---- */
 
+/* Bytes that load() writes. */
+static uint64_t load_size(const struct input *in)
+{
+    uint64_t size = (in->layout.initrd_pages + in->layout.p2m_pages) << PAL_PAGE_SHIFT;
+
+    for (unsigned i = 0; i < in->image.elf.segments; i++)
+        size += in->image.elf.segment[i].mem_size;
+    return size;
+}
+
 static int load(struct guest_memory *m, const struct input *in, struct pal_error *e)
 {
     const struct elf_image *elf = &in->image.elf;
     const struct dom0_layout *l = &in->layout;
 
+    pal_progress_phase(m->progress, PAL_BUILD_CONTENTS, load_size(in));
     for (unsigned i = 0; i < elf->segments; i++) {
         const struct elf_segment *s = &elf->segment[i];
 
@@ -202,13 +213,16 @@ static int fill(struct guest_memory *m, const struct input *in, struct pal_build
 
 int pal_build(struct pal_hv *hv, uint32_t domain, struct pal_build *b, struct pal_error *e)
 {
-    struct guest_memory memory = {0};
+    struct guest_memory memory = {
+        .hv = hv, .domain = domain, .pages = b->memory_kib >> 2, .progress = b->progress};
     struct input in;
     int rc;
 
+    pal_progress_phase(b->progress, PAL_BUILD_KERNEL, 0);
     if (input_open(&in, b, e))
         return -1;
-    rc = guest_memory_make(&memory, hv, domain, b->memory_kib >> 2, e);
+    pal_progress_phase(b->progress, PAL_BUILD_MEMORY, b->memory_kib << 10);
+    rc = guest_memory_make(&memory, e);
     pal_set_memory_map(hv, domain, b->max_kib << 10);
     if (!rc)
         rc = fill(&memory, &in, b, e);

@@ -8,6 +8,15 @@
 #define BUILDER_BUILD_H
 
 #include "libpal/hv.h"
+#include "libpal/progress.h"
+
+/* Phases of its progress, the first of whoever builds a domain. */
+enum pal_build_phase { PAL_BUILD_KERNEL, PAL_BUILD_MEMORY, PAL_BUILD_CONTENTS, PAL_BUILD_PHASES };
+#define PAL_BUILD_PHASE_LIST                                                                       \
+    {"kernel", 15, false}, {"memory", 40, true},                                                   \
+    {                                                                                              \
+        "contents", 35, true                                                                       \
+    }
 
 struct pal_build {
     /* IN */
@@ -15,6 +24,7 @@ struct pal_build {
     const char *kernel;
     const char *initrd; /* NULL: none */
     const char *cmdline;
+    struct pal_progress *progress;
     /* OUT: what the console and store daemons must be told */
     uint64_t console_mfn, store_mfn;
     uint32_t console_port, store_port;
@@ -24,7 +34,8 @@ struct pal_build {
 /* Is the request sound, as far as it can be told without a domain? Memory is in b. */
 int pal_build_check(const struct pal_build *b, struct pal_error *e);
 
-/* Build it into the domain. On failure the domain is to be destroyed by the caller. */
+/* Build it into the domain. On failure (and when it is interrupted: libpal/interrupt.h) the domain
+ * is to be destroyed by the caller. */
 int pal_build(struct pal_hv *hv, uint32_t domain, struct pal_build *b, struct pal_error *e);
 
 #endif

@@ -6,9 +6,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "libpal/interrupt.h"
+
 #define BIG_ORDER    9
 #define BIG_PAGES    (1ul << BIG_ORDER)
 #define CALL_EXTENTS 1024ul /* a call, so that its data stay small */
+#define CALL_BIG     64ul   /* of large ones, so that Ctrl-C is heard */
 #define WINDOW_PAGES 4096ul /* 16 MiB */
 
 static unsigned long least(unsigned long a, unsigned long b)
@@ -22,11 +25,13 @@ static int populate(struct guest_memory *m, uint64_t *done, unsigned order, stru
     xen_pfn_t extents[CALL_EXTENTS];
 
     while ((m->pages - *done) >> order) {
-        unsigned long want = least((m->pages - *done) >> order, CALL_EXTENTS);
+        unsigned long want =
+            least((m->pages - *done) >> order, order == BIG_ORDER ? CALL_BIG : CALL_EXTENTS);
         long got = pal_populate(m->hv, m->domain, *done, want, order, extents, e);
 
-        if (got < 0)
+        if (got < 0 || pal_interrupt_check(e))
             return -1;
+        pal_progress_add(m->progress, (uint64_t)got << order << PAL_PAGE_SHIFT);
         for (long i = 0; i < got; i++) {
             for (unsigned long j = 0; j < 1ul << order; j++)
                 m->mfn[(*done)++] = extents[i] + j;
@@ -37,23 +42,21 @@ static int populate(struct guest_memory *m, uint64_t *done, unsigned order, stru
     return 0;
 }
 
-int guest_memory_make(struct guest_memory *m, struct pal_hv *hv, uint32_t domain, uint64_t pages,
-                      struct pal_error *e)
+int guest_memory_make(struct guest_memory *m, struct pal_error *e)
 {
     struct pal_error no_big = {0};
     uint64_t done = 0;
 
-    *m = (struct guest_memory){.hv = hv, .domain = domain, .pages = pages};
-    m->mfn = calloc(pages, sizeof(*m->mfn));
+    m->mfn = calloc(m->pages, sizeof(*m->mfn));
     if (!m->mfn)
         return pal_fail(e, PAL_SYS_FAILED, "out of memory");
     /* Large extents are only quicker: what they do not give, single pages do. */
     populate(m, &done, BIG_ORDER, &no_big);
     if (populate(m, &done, 0, e))
         return -1;
-    if (done < pages)
+    if (done < m->pages)
         return pal_fail(e, PAL_MEM_HOST, "the machine has %llu MiB left of the %llu MiB wanted",
-                        (unsigned long long)done >> 8, (unsigned long long)pages >> 8);
+                        (unsigned long long)done >> 8, (unsigned long long)m->pages >> 8);
     return 0;
 }
 
@@ -101,6 +104,9 @@ int guest_memory_write(struct guest_memory *m, uint64_t paddr, const void *data,
         memset(at + in_page + copied, 0, bytes - copied);
         guest_memory_unmap(m, at, count);
         done += bytes;
+        pal_progress_add(m->progress, bytes);
+        if (pal_interrupt_check(e))
+            return -1;
     }
     return 0;
 }

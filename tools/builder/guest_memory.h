@@ -4,17 +4,18 @@
 #define BUILDER_GUEST_MEMORY_H
 
 #include "libpal/hv.h"
+#include "libpal/progress.h"
 
 struct guest_memory {
     struct pal_hv *hv;
     uint32_t domain;
     uint64_t pages;
-    xen_pfn_t *mfn; /* of each pseudo-physical frame: the p2m list itself */
+    struct pal_progress *progress; /* counts bytes: got, then written; may be NULL */
+    xen_pfn_t *mfn;                /* of each pseudo-physical frame: the p2m list itself */
 };
 
-/* Get all the memory from the hypervisor. */
-int guest_memory_make(struct guest_memory *m, struct pal_hv *hv, uint32_t domain, uint64_t pages,
-                      struct pal_error *e);
+/* Get all the memory from the hypervisor; all but mfn is filled in. */
+int guest_memory_make(struct guest_memory *m, struct pal_error *e);
 void guest_memory_free(struct guest_memory *m);
 
 /* A writable window onto count frames from pfn on; NULL with the error set. */

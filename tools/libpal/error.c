@@ -47,6 +47,8 @@ static const struct {
     [PAL_DEV_BACKEND] = {"PAL-DEV-002", PAL_EXIT_FAILURE,
                          "is the backend's module loaded? `pal doctor` looks"},
     [PAL_SYS_FAILED] = {"PAL-SYS-001", PAL_EXIT_FAILURE, "see the reason above"},
+    [PAL_SYS_INTERRUPTED] = {"PAL-SYS-002", PAL_EXIT_FAILURE,
+                             "what was begun has been undone; call it again"},
 };
 
 int pal_fail(struct pal_error *e, enum pal_code code, const char *why, ...)

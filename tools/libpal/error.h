@@ -52,6 +52,7 @@ enum pal_code {
     PAL_DEV_SOURCE,
     PAL_DEV_BACKEND,
     PAL_SYS_FAILED,
+    PAL_SYS_INTERRUPTED,
     PAL_CODES,
 };
 

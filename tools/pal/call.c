@@ -7,20 +7,32 @@
 #include <string.h>
 #include <time.h>
 
-#define KEY_JSON 0x1000
+#include "libpal/progress.h"
 
-static const struct argp_option common_options[] = {
-    {"json", KEY_JSON, NULL, 0, "Print the answer as one JSON object", 10}, {0}};
+#define KEY_JSON     0x1000
+#define KEY_PROGRESS 0x1001
+
+#define OPTION_JSON                                                                                \
+    {                                                                                              \
+        "json", KEY_JSON, NULL, 0, "Print the answer as one JSON object", 10                       \
+    }
+
+static const struct argp_option common_options[] = {OPTION_JSON, {0}};
+static const struct argp_option long_options[] = {
+    OPTION_JSON,
+    {"progress", KEY_PROGRESS, "FORM", 0,
+     "How far it is, on standard error: bar, json, none, or auto (a bar on a terminal)", 10},
+    {0}};
 
 static error_t parse_common(int key, char *value, struct argp_state *state)
 {
     struct call *c = state->input;
 
-    (void)value;
-    if (key != KEY_JSON)
-        return ARGP_ERR_UNKNOWN;
-    c->json = true;
-    return 0;
+    if (key == KEY_PROGRESS && !pal_progress_choose(value))
+        argp_error(state, "'%s' is none of auto, bar, json, none", value);
+    if (key == KEY_JSON)
+        c->json = true;
+    return key == KEY_JSON || key == KEY_PROGRESS ? 0 : ARGP_ERR_UNKNOWN;
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -65,7 +77,8 @@ static int finish(struct call *c, int status)
 int verb_call(const struct verb *verb, int argc, char **argv)
 {
     struct argp_child children[] = {{.argp = NULL}, {0}};
-    struct argp common = {.options = common_options, .parser = parse_common};
+    struct argp common = {.options = verb->progress ? long_options : common_options,
+                          .parser = parse_common};
     char doc[2048], name[64];
     struct argp argp = {.options = verb->options,
                         .parser = parse,
@@ -80,6 +93,7 @@ int verb_call(const struct verb *verb, int argc, char **argv)
     snprintf(name, sizeof(name), "pal %s", verb->name);
     argv[0] = name;
     argp_err_exit_status = PAL_EXIT_USAGE;
+    pal_progress_choose(verb->progress ? "auto" : "none");
     if (argp_parse(&argp, argc, argv, 0, NULL, &c))
         return PAL_EXIT_USAGE;
     return finish(&c, c.error.code == PAL_OK ? verb->run(&c) : PAL_EXIT_USAGE);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "attach.h"
+#include "libpal/interrupt.h"
 #include "make.h"
 
 static struct {
@@ -61,15 +62,17 @@ static int create(struct call *c, struct pal *p, const struct pal_config *config
         report(c, config, 0);
         return 0;
     }
+    pal_interrupt_catch();
     id = make_domain(p, config, &c->error);
-    if (id < 0)
-        return 1;
-    if (!wanted.paused && pal_domain_unpause(&p->hv, (uint32_t)id, &c->error)) {
+    if (id >= 0 && !wanted.paused && pal_domain_unpause(&p->hv, (uint32_t)id, &c->error)) {
         struct pal_error ignored = {0};
 
         pal_domain_end(p, (uint32_t)id, &ignored);
-        return 1;
+        id = -1;
     }
+    pal_interrupt_release();
+    if (id < 0)
+        return 1;
     report(c, config, id);
     return wanted.console ? attach_console(p, (uint32_t)id, &c->error) : 0;
 }
@@ -102,6 +105,7 @@ const struct verb verb_create = {
     .least = 1,
     .most = 1,
     .words = WORDS_FILE,
+    .progress = true,
     .options = options,
     .option = option,
     .run = run,

@@ -6,6 +6,7 @@
 
 #include "builder/build.h"
 #include "libpal/device.h"
+#include "libpal/interrupt.h"
 #include "libpal/record.h"
 
 /* The hypervisor's own share of a domain: tables, pages of state, rounded up. */
@@ -58,11 +59,13 @@ int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e)
     return pal_build_check(&b, e);
 }
 
-static int fill(struct pal *p, uint32_t id, const struct pal_config *c, struct pal_error *e)
+static int fill(struct pal *p, uint32_t id, const struct pal_config *c,
+                struct pal_progress *progress, struct pal_error *e)
 {
     struct pal_build b = build_of(c);
     struct pal_store_entry entry = {.id = id, .config = c};
 
+    b.progress = progress;
     if (pal_build(&p->hv, id, &b, e))
         return -1;
     entry.console_mfn = b.console_mfn;
@@ -76,6 +79,7 @@ static int fill(struct pal *p, uint32_t id, const struct pal_config *c, struct p
             pal_domain_set_schedule(&p->hv, id, c->weight ? c->weight : weight, c->cap, e))
             return -1;
     }
+    pal_progress_phase(progress, PAL_BUILD_PHASES, 0);
     if (pal_record_write(id, c, e) || pal_store_enter(p, &entry, e))
         return -1;
     return pal_devices_attach(p, id, c, e);
@@ -83,18 +87,24 @@ static int fill(struct pal *p, uint32_t id, const struct pal_config *c, struct p
 
 int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e)
 {
+    static const struct pal_phase phases[] = {PAL_BUILD_PHASE_LIST, {"devices", 10, false}};
     struct pal_new_domain n = {.vcpus = c->vcpus, .max_kib = c->max_kib};
+    struct pal_progress *progress;
     int id;
 
     if (name_is_free(p, c->name, e) || memory_suffices(p, c, e))
         return -1;
     memcpy(n.uuid, c->uuid, sizeof(n.uuid));
     id = pal_domain_create(&p->hv, &n, e);
-    if (id >= 0 && fill(p, (uint32_t)id, c, e)) {
+    if (id < 0)
+        return -1;
+    progress = pal_progress_begin("create", c->name, phases, PAL_BUILD_PHASES + 1);
+    if (fill(p, (uint32_t)id, c, progress, e) || pal_interrupt_check(e)) {
         struct pal_error ignored = {0};
 
         pal_domain_end(p, (uint32_t)id, &ignored);
-        return -1;
+        id = -1;
     }
+    pal_progress_end(progress, id >= 0);
     return id;
 }

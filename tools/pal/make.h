@@ -7,7 +7,8 @@
 
 /* All that can be checked without making it: name, image, memory. */
 int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e);
-/* Make it, paused. Returns its number; on failure nothing is left of it. */
+/* Make it, paused, showing how far it is. Returns its number; on failure, and when it is
+ * interrupted (the caller catches that: libpal/interrupt.h), nothing is left of it. */
 int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e);
 
 #endif

@@ -9,6 +9,7 @@
 #include <xen/sched.h>
 
 #include "attach.h"
+#include "libpal/interrupt.h"
 #include "libpal/record.h"
 #include "make.h"
 
@@ -67,7 +68,9 @@ static int run(struct call *c)
         return STATUS_NO_FILE;
     }
     if (!pal_open(&p, &c->error)) {
+        pal_interrupt_catch();
         id = make_domain(&p, &config, &c->error);
+        pal_interrupt_release();
         status = id < 0 ? STATUS_REFUSED : foreground(c, &p, &config, (uint32_t)id);
         pal_close(&p);
     }
@@ -87,6 +90,7 @@ const struct verb verb_run = {
     .least = 1,
     .most = 1,
     .words = WORDS_FILE,
+    .progress = true,
     .own_status = true,
     .run = run,
 };

@@ -32,6 +32,7 @@ struct verb {
     const char *arguments; /* as help shows them */
     const char *details;   /* more for --help; may be NULL */
     bool own_status;       /* what run returns is the exit status, also when there is an error */
+    bool progress;         /* it may take long: --progress */
     unsigned least, most;  /* arguments */
     enum verb_words words;
     const struct argp_option *options; /* ends with a zero; may be NULL */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the tools' readers: domain files and the cache of unpacked kernels.
+# Host tests of the tools: domain files, the cache of unpacked kernels, progress.
 #   host-tools-test        unit tests under sanitizers
 #   host-tools-fuzz-short  half a minute of the fuzzer of domain files (needs clang)
 
@@ -10,14 +10,16 @@ HOST_TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wal
 HOST_TOOLS_CONFIG := tools/libpal/config.c tools/libpal/config_xml.c tools/libpal/error.c tools/libpal/schema.S
 
 .PHONY: host-tools-test host-tools-fuzz-short
-host-tools-test: $(HOST_TOOLS)/test_config $(HOST_TOOLS)/test_cache
+HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_cache test_progress)
+host-tools-test: $(HOST_TOOLS_TESTS)
 	@tests/host/run.sh $(HOST_TOOLS) $^
 
 $(HOST_TOOLS)/test_config: tests/host/tools/test_config.c $(HOST_TOOLS_CONFIG)
 $(HOST_TOOLS)/test_cache: tests/host/tools/test_cache.c tools/builder/cache.c
-$(HOST_TOOLS)/test_config $(HOST_TOOLS)/test_cache: $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk
+$(HOST_TOOLS)/test_progress: tests/host/tools/test_progress.c tools/libpal/progress.c
+$(HOST_TOOLS_TESTS): $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk
 	@mkdir -p $(@D)
-	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lxml2 -lmd -o $@
+	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lxml2 -lmd -ljansson -o $@
 $(HOST_TOOLS)/fuzz_config: tests/host/tools/fuzz_config.c $(HOST_TOOLS_CONFIG) $(wildcard tools/libpal/*.h) tools/libpal/schema.rng
 	@mkdir -p $(@D)
 	clang $(HOST_TOOLS_FLAGS) -fsanitize=fuzzer $(filter %.c %.S,$^) -lxml2 -o $@
