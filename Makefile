@@ -111,7 +111,7 @@ header-check: $(ROOTS)/.made $(GENERATED)
 	    hv/include/boot/*) root=boot;; *) root=hv;; esac; \
 	    $(CC) $(CFLAGS) -I$(ROOTS)/$$root -fsyntax-only -include ./$$h -x c /dev/null || exit 1; done
 
-FORMATTED = $(sort $(shell find hv mm guest tests tools -name '*.[ch]'))
+FORMATTED = $(sort $(shell find hv mm guest save-restore tests tools -name '*.[ch]'))
 format:
 	clang-format -i $(FORMATTED)
 format-check:
@@ -126,6 +126,7 @@ HOST_CORE_BUILD := $(HOST_BUILD)/core
 -include tests/host/rules.mk tests/host/core/rules.mk tests/host/x86/rules.mk tests/host/boot/rules.mk
 -include guest/bare/rules.mk
 -include tools/rules.mk
+-include save-restore/rules.mk
 
 DOM0 := $(BUILD)/dom0/initrd.gz
 dom0:
