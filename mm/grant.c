@@ -427,8 +427,8 @@ static long swap_grant_ref(struct mm_vcpu *v, uint64_t args, unsigned count)
         if (env_copy_to_guest(at + offsetof(struct gnttab_swap_grant_ref, status), &op.status,
                               sizeof(op.status)))
             return -XEN_EFAULT;
-        if (i % MM_STRIDE == MM_STRIDE - 1)
-            env_preempt_point();
+        if (i % MM_STRIDE == MM_STRIDE - 1 && !env_rest_point())
+            return -XEN_EINVAL;
     }
     return 0;
 }

@@ -85,6 +85,12 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
         uint64_t at = args + i * sizeof(struct gnttab_copy);
         struct gnttab_copy op;
 
+        if (i && i % COPY_STRIDE == 0) {
+            grant_peer_end(&peers[0]);
+            grant_peer_end(&peers[1]);
+            if (!env_rest_point())
+                return -XEN_EINVAL;
+        }
         if (env_copy_from_guest(&op, at, sizeof(op))) {
             rc = -XEN_EFAULT;
             break;
@@ -95,8 +101,6 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
             rc = -XEN_EFAULT;
             break;
         }
-        if (i % COPY_STRIDE == COPY_STRIDE - 1)
-            env_preempt_point();
     }
     grant_peer_end(&peers[0]);
     grant_peer_end(&peers[1]);

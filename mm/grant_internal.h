@@ -91,6 +91,7 @@ struct grant_peer {
 #define GRANT_NO_PEER ((struct grant_peer){.domid = DOMID_INVALID})
 /* NULL: no such domain, or dying, or without a table. It stays until the next call. */
 struct mm_domain *grant_peer(struct grant_peer *p, unsigned domid);
+/* Before a rest point too: whoever ends the peer shall not wait for who is held there. */
 void grant_peer_end(struct grant_peer *p);
 
 /* ---- the commands: `count` structures at args; see mm_grant_op ---- */

@@ -241,14 +241,17 @@ long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count)
         uint64_t at = args + i * sizeof(struct gnttab_map_grant_ref);
         struct gnttab_map_grant_ref op;
 
+        if (i && i % MAP_STRIDE == 0) {
+            grant_peer_end(&peer);
+            if (!env_rest_point())
+                return -XEN_EINVAL;
+        }
         if (env_copy_from_guest(&op, at, sizeof(op))) {
             rc = -XEN_EFAULT;
             break;
         }
         op.status = (int16_t)map_one(v, &op, grant_peer(&peer, op.dom));
         rc = answer_map(v, at, &op);
-        if (i % MAP_STRIDE == MAP_STRIDE - 1)
-            env_preempt_point();
     }
     grant_peer_end(&peer);
     return rc;
@@ -330,7 +333,8 @@ static long end_all(struct mm_vcpu *v, uint64_t args, unsigned count, bool repla
             if (env_copy_to_guest(args + (base + k) * size + result, &status[k], sizeof(status[k])))
                 rc = -XEN_EFAULT;
         }
-        env_preempt_point();
+        if (!rc && base + n < count && !env_rest_point())
+            rc = -XEN_EINVAL;
     }
     return rc;
 }

@@ -144,13 +144,9 @@ long mm_mmuext_op(struct mm_vcpu *v, uint64_t ops_va, unsigned count, uint64_t d
         rc = one_op(v, pg, &op);
         if (unlikely(rc))
             break;
-        if (++done < count && done % BATCH_OPS == 0) {
-            env_preempt_point();
-            /* Who ends the domain waits for this vCPU: not for two thousand million flushes. */
-            if (unlikely(load_relaxed(&v->d->dying))) {
-                rc = -XEN_EINVAL;
-                break;
-            }
+        if (++done < count && done % BATCH_OPS == 0 && unlikely(!env_rest_point())) {
+            rc = -XEN_EINVAL;
+            break;
         }
     }
     if (unlikely(foreign != DOMID_SELF))

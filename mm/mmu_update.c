@@ -327,11 +327,8 @@ static long all_requests(struct mm_domain *pt, struct mm_domain *pg, uint64_t va
         *done += batch(pt, pg, r, n, &error);
         if (unlikely(error))
             return error;
-        if (*done < count) {
-            env_preempt_point();
-            if (unlikely(load_relaxed(&pt->dying)))
-                return -XEN_EINVAL;
-        }
+        if (*done < count && unlikely(!env_rest_point() || load_relaxed(&pt->dying)))
+            return -XEN_EINVAL;
     }
     return 0;
 }

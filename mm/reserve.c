@@ -104,8 +104,8 @@ static long all_extents(const struct request *r, unsigned cmd)
 
         if (!ok)
             return (long)i;
-        if (((i + 1) << r->order) % MM_STRIDE == 0)
-            env_preempt_point();
+        if (((i + 1) << r->order) % MM_STRIDE == 0 && !env_rest_point())
+            return (long)(i + 1);
     }
     return (long)r->extents;
 }

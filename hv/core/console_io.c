@@ -17,7 +17,8 @@ static long console_io_write(uint64_t va, uint32_t count)
             return -XEN_EFAULT;
         for (uint32_t i = 0; i < n; i += FIFO) {
             console_write(buf + i, min(n - i, (uint32_t)FIFO));
-            env_preempt_point();
+            if (!env_rest_point())
+                return -XEN_EINVAL;
         }
         done += n;
     }

@@ -22,8 +22,8 @@ long do_multicall(struct vcpu *v, uint64_t list, uint64_t count, uint64_t a3, ui
     if (!guest_range_ok(list, count > UINT32_MAX ? UINT64_MAX : count * sizeof(e)))
         return -XEN_EFAULT;
     for (uint64_t i = 0; i < (uint32_t)count; i++, list += sizeof(e)) {
-        if (i && i % ENTRIES_PER_TURN == 0)
-            env_preempt_point();
+        if (i && i % ENTRIES_PER_TURN == 0 && unlikely(!env_rest_point()))
+            return -XEN_EINVAL;
         if (unlikely(load_relaxed(&v->domain->mm.dying)))
             return -XEN_EINVAL; /* who ends the domain waits for this vCPU */
         if (copy_from_guest(&e, list, sizeof(e)))

@@ -13,7 +13,9 @@
  * Only there do pause counts, VCPU_DOWN and VCPU_DEAD take effect: it is then neither queued nor
  * picked ("parked"). The exception is a blocked vCPU: it is inside the hypervisor too, in
  * SCHEDOP_block or SCHEDOP_poll, but holds nothing; a pause leaves it blocked and wakes that come
- * meanwhile are remembered. sched_eligible() is this rule.
+ * meanwhile are remembered. Another is one at rest between two requests of a long list, which holds
+ * nothing either: pauses and caps take effect there, but one that is taken down or dies goes on to the
+ * boundary (at once if it dies, for it may name other domains). sched_eligible() is this rule.
  *
  * A vCPU is held still when it does not run and is not eligible: what vcpu_pause() waits for.
  *
@@ -48,7 +50,7 @@
 #define LONG_WAIT_NS  5000000ull
 #define STEAL_LOOK    16 /* entries of another queue looked at for one that may come here */
 
-enum sched_reason { SCHED_PREEMPT, SCHED_YIELD, SCHED_BOUNDARY, SCHED_PARKABLE };
+enum sched_reason { SCHED_PREEMPT, SCHED_YIELD, SCHED_REST, SCHED_BOUNDARY, SCHED_PARKABLE };
 
 static uint64_t idle_cpus[MAX_CPUS / 64];
 
@@ -86,9 +88,9 @@ bool sched_eligible(const struct vcpu *v)
 {
     if (v->state == VCPU_BLOCKED)
         return false;
-    if (v->in_hypercall)
+    if (v->in_hypercall && (!v->at_rest || v->state == VCPU_DEAD))
         return true;
-    return v->state == VCPU_RUNNABLE && !load_relaxed(&v->pause_count) &&
+    return (v->state == VCPU_RUNNABLE || v->in_hypercall) && !load_relaxed(&v->pause_count) &&
            !load_acquire(&v->domain->throttle.exhausted);
 }
 
@@ -503,7 +505,8 @@ static void schedule_for(enum sched_reason why)
     spin_lock(&c->rq_lock);
     store_relaxed(&c->need_resched,
                   false); /* before the search: a kick that comes during it stays */
-    prev->in_hypercall = why == SCHED_PREEMPT || why == SCHED_YIELD;
+    prev->in_hypercall = why <= SCHED_REST;
+    prev->at_rest = why == SCHED_REST;
     bool yields = why == SCHED_YIELD || why == SCHED_PARKABLE;
     charge(c, now);
     struct vcpu *next = pick_next(c, prev, yields, now);
@@ -591,6 +594,11 @@ void schedule(void)
 void vcpu_yield(void)
 {
     schedule_for(SCHED_YIELD);
+}
+
+void sched_rest(void)
+{
+    schedule_for(SCHED_REST);
 }
 
 void sched_boundary(void)

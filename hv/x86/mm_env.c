@@ -22,6 +22,16 @@ void env_preempt_point(void)
     schedule();
 }
 
+bool env_rest_point(void)
+{
+    irq_window();
+    tlb_serve_requests();
+    struct vcpu *v = current_vcpu();
+    if (this_cpu()->need_resched)
+        sched_rest();
+    return !load_relaxed(&v->domain->mm.dying);
+}
+
 void env_wait_turn(void)
 {
     struct vcpu *v = current_vcpu();

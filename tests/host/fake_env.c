@@ -172,6 +172,12 @@ void env_preempt_point(void)
     fake_yield();
 }
 
+bool env_rest_point(void)
+{
+    env_preempt_point();
+    return true;
+}
+
 static void give_turn(void)
 {
     /* Somebody must make progress; if all wait, nobody ever will. */

@@ -47,6 +47,9 @@ void domain_unpause(struct domain *d);
 /* Give the CPU to the next vCPU (perhaps the same). Called on the current vCPU's stack with interrupts
  * off and no lock held; returns when this vCPU runs again, perhaps on another CPU. */
 void schedule(void);
+/* The same where the current vCPU holds nothing, between two requests of a list: it may be held here as at the guest
+ * boundary, and goes on when it is let go or its domain dies. */
+void sched_rest(void);
 /* The exit path's last look: called whenever this CPU's need_resched is set, on the way to the guest, with
  * nothing held; call again until it is clear. A vCPU that is paused, down or dead stays in here. */
 void sched_boundary(void);

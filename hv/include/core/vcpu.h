@@ -84,6 +84,7 @@ struct vcpu {
     bool wake_pending; /* woken while paused and blocked */
     bool in_hypercall; /* switched out inside the hypervisor, not at the guest boundary (for pause,
                                 audit, teardown); meaningless while running */
+    bool at_rest;      /* in_hypercall, but between two requests: sched_rest() */
 
     /* --- time --- */
     struct timer periodic, singleshot, poll;

@@ -47,6 +47,14 @@ void env_flush_local(bool all, uint64_t va);
 void env_preempt_point(void);
 void env_wait_turn(void);
 
+/*
+ * env_preempt_point between two requests of a list that the guest made as long as it likes. The caller holds
+ * nothing at all there but, for privileged domains, references of the domains it works on: a pause, a cap and the
+ * audit take the vCPU as if it were at the guest boundary, and it goes on with the list afterwards. False: its
+ * domain is being destroyed, which waits for it; it leaves the list.
+ */
+bool env_rest_point(void) __must_check;
+
 /* Guest memory of the calling vCPU's current address space; 0 or -EFAULT, never a partial success
  * reported as full. The range is checked to lie outside the hypervisor's addresses. */
 int env_copy_from_guest(void *dst, uint64_t guest_va, size_t n) __must_check;

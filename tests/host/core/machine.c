@@ -216,6 +216,15 @@ void env_preempt_point(void)
         schedule();
 }
 
+bool env_rest_point(void)
+{
+    fake_yield();
+    fake_irq_window();
+    if (this_cpu()->need_resched)
+        sched_rest();
+    return !current_vcpu()->domain->mm.dying;
+}
+
 void env_wait_turn(void)
 {
     fake_yield();

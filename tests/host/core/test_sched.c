@@ -197,6 +197,64 @@ static void test_pause_stops_at_boundary(void **state)
     for_all_seeds(play_pause_yielding);
 }
 
+/* ---- a guest whose list never ends ---- */
+
+static uint64_t requests;
+
+static void listing_guest(struct vcpu *v)
+{
+    (void)v;
+    while (env_rest_point()) {
+        uint64_t before = ++requests;
+        env_preempt_point();
+        CHECK_EQ(before, requests); /* held between two requests, not in the middle of one */
+    }
+}
+
+static void end_listing_guest(struct vcpu *one)
+{
+    one->domain->mm.dying = true;
+    sched_vcpu_stop(one, VCPU_DEAD);
+    vcpu_pause(one);
+    if (one->in_hypercall)
+        machine_fail("a dying vCPU is left inside the hypervisor");
+    if (!requests)
+        machine_fail("the list did not go on");
+    machine_stop();
+}
+
+static void pause_listing_guest(struct vcpu *v)
+{
+    struct vcpu *one = ring_domain->vcpus[0];
+    bool down = machine_random(2);
+    vcpu_pause(one);
+    uint64_t was = requests;
+    if (down)
+        sched_vcpu_stop(one, VCPU_DOWN);
+    for (unsigned k = 0; k < 30; k++)
+        env_preempt_point();
+    CHECK_EQ(was, requests);
+    if (down)
+        sched_vcpu_up(one);
+    vcpu_unpause(one);
+    if (++pauses[v->mm.id] == 20)
+        end_listing_guest(one);
+}
+
+static void play_pause_listing(uint64_t seed)
+{
+    machine_start(1 + seed % 2, seed);
+    ring_domain = machine_domain(1, 1, false, listing_guest);
+    machine_domain(0, 1, true, pause_listing_guest);
+    machine_run(1000000);
+}
+
+static void test_pause_stops_lists(void **state)
+{
+    (void)state;
+    for_all_seeds(play_pause_listing);
+}
+
 /* ---- down and up ---- */
 
 static void stopper_guest(struct vcpu *v)
@@ -347,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_no_lost_wakeup),
         cmocka_unit_test(test_pause_holds_still),
         cmocka_unit_test(test_pause_stops_at_boundary),
+        cmocka_unit_test(test_pause_stops_lists),
         cmocka_unit_test(test_down_and_up),
         cmocka_unit_test(test_poll),
         cmocka_unit_test(test_round_robin_is_fair),
