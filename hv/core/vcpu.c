@@ -232,6 +232,10 @@ int vcpu_set_context(struct vcpu *v, const struct vcpu_guest_context *c)
     if (c->flags & VGCF_i387_valid)
         fpu_load_image(v, &c->fpu_ctxt);
     vcpu_prepare_stack(v);
+    /* A builder that cleared the shared page cleared these with it. */
+    time_update_vcpu(v);
+    if (v->mm.id == 0)
+        time_publish_wallclock(v->domain);
     v->initialised = true;
     return 0;
 }
