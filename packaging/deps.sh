@@ -16,7 +16,7 @@ build="
 tests="
     libcmocka-dev libclang-rt-14-dev
     qemu-system-x86 ovmf
-    python3 python3-pytest python3-pexpect python3-pytest-xdist"
+    python3 python3-pytest python3-pexpect python3-pytest-xdist python3-pytest-rerunfailures"
 dom0_image="
     busybox-static fakeroot kmod xz-utils zstd mmdebstrap uidmap e2fsprogs util-linux
     apt dpkg debian-archive-keyring ca-certificates"

@@ -13,5 +13,5 @@ for argument in "$@"; do
     [ ! -e "${argument%%::*}" ] || where=
 done
 exec env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest --rootdir "$here" -p no:cacheprovider -q \
-    --tb=short -W ignore:setDaemon \
+    --tb=short -W ignore:setDaemon --reruns 3 --only-rerun EmulatorFault \
     -n "${PAL_JOBS:-2}" --dist load "$@" $where

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from qemu import CACHE, TOP, Machine, Qemu
+from qemu import CACHE, PARALLEL, TOP, Machine, Qemu
 
 # The shell's own echo of the command must not match: it has the quotes.
 MARK = "echo 'PAL''-DONE' status=$?"
@@ -59,7 +59,7 @@ STRESS = "--cpu 2 --vm 2 --vm-bytes 30% --fork 2 --mmap 2 --mmap-bytes 10% --sig
 @pytest.mark.parametrize("cpus, cpu", ((2, "qemu64"), (4, "max")))
 def test_stress(cpus, cpu, disk, directory):
     """Minutes of load of every class at once, without a warning in either log."""
-    machine = disk_machine(disk, cpu=cpu, cpus=cpus, memory="2G", dom0_mem="1536M")
+    machine = disk_machine(disk, cpu=cpu, cpus=cpus, memory="2G", dom0_mem="1536M", accel=PARALLEL)
     with Qemu(machine, directory) as qemu:
         log_in(qemu)
         status = command(qemu, f"stress-ng {STRESS} --timeout {LONG_SECONDS}s --metrics-brief", LONG_SECONDS + 300)

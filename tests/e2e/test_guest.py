@@ -4,7 +4,7 @@
 import pytest
 
 from checks import run_checks
-from qemu import Machine
+from qemu import PARALLEL, Machine
 
 GROUPS = {
     "time": ("system", "signals", "threads", "fpu", "timers", "dmesg"),
@@ -12,9 +12,11 @@ GROUPS = {
     "memory": ("legacy", "far", "debugging", "processes", "memory", "dmesg"),
 }
 MACHINES = {
-    "qemu64-2": Machine(cpu="qemu64", cpus=2, kernel="6.1"),
+    "qemu64-2": Machine(cpu="qemu64", cpus=2, kernel="6.1", accel=PARALLEL),
     "Haswell-1": Machine(cpu="Haswell", cpus=1, kernel="6.1"),
-    "max-4": Machine(cpu="max", machine="q35", cpus=4, kernel="6.12", memory="4G", dom0_mem="2G"),
+    "max-4": Machine(
+        cpu="max", machine="q35", cpus=4, kernel="6.12", memory="4G", dom0_mem="2G", accel=PARALLEL
+    ),
 }
 
 
