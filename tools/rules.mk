@@ -6,11 +6,13 @@
 
 TOOLS      := $(BUILD)/tools
 PREFIX     ?= /usr
-TOOLS_XML  := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/libxml2)
+# libxml2 is loaded when a domain file is read, by the name that linking would have used.
+TOOLS_XML  := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/libxml2) \
+	-DLIBXML_SONAME='"$(shell objdump -p $$($(CC) -print-file-name=libxml2.so) 2>/dev/null | awk '$$1 == "SONAME" { print $$2 }')"'
 # Only what is public: the parts below include "libpal/..." and "builder/...".
 TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
 	-ffile-prefix-map=$(CURDIR)/= -Wall -Wextra -Werror -Wmissing-prototypes -Itools -I$(BUILD)/generated
-TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -ljansson -lsmartcols -lxml2 -lmd -llzma -lzstd -lz
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -ljansson -lsmartcols -lmd -llzma -lzstd -lz
 
 # The builder shares the hypervisor's readers of kernel images, compiled for the host.
 TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)
@@ -27,7 +29,7 @@ $(TOOLS)/pal.bash: $(TOOLS)/pal
 	$(call Q,GEN,$@)$(TOOLS)/pal completion bash >$@
 
 $(TOOLS)/tools/libpal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__
-$(TOOLS)/tools/libpal/config_xml.c.o: TOOLS_MORE := $(TOOLS_XML)
+$(TOOLS)/tools/libpal/config_xml.c.o $(TOOLS)/tools/libpal/libxml.c.o: TOOLS_MORE := $(TOOLS_XML)
 $(TOOLS)/tools/pal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Itools/pal
 $(TOOLS)/tools/builder/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include -Ihv/boot
 $(TOOLS)/hv/boot/%.c.o: TOOLS_MORE := -Ihv/include -Ihv/boot

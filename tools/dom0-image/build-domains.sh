@@ -43,8 +43,11 @@ for program in xenstore xenstore-read xenstore-write xenstore-ls xenstore-exists
 done
 add bin/pal "$build/tools/pal"
 programs="$programs $build/tools/pal"
+# pal loads libxml2 by its name when it reads a domain's file.
+xml=$(dirname "$(ldd "$build/tools/pal" | awk '$1 == "libc.so.6" { print $3 }')")/libxml2.so.2
+add "$xml" "$xml"
 # shellcheck disable=SC2086 # lists of words
-for library in $(ldd $programs | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib64/ { print $1 }' | sort -u); do
+for library in $(ldd $programs "$xml" | awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\/lib64/ { print $1 }' | sort -u); do
     add "$library" "$library"
 done
 add etc/xen/xl.conf "$here/domains/xl.conf"

@@ -13,9 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include <libxml/parser.h>
-#include <libxml/relaxng.h>
-#include <libxml/xmlerror.h>
+#include "libpal/libxml.h"
 
 struct source {
     const char *name;
@@ -25,8 +23,8 @@ struct source {
 
 static int fail_at(const struct source *s, const xmlNode *node, const char *why)
 {
-    return pal_fail(s->e, PAL_XML_VALUE, "%s:%ld: <%s> %s", s->name, xmlGetLineNo((xmlNode *)node),
-                    (const char *)node->name, why);
+    return pal_fail(s->e, PAL_XML_VALUE, "%s:%ld: <%s> %s", s->name,
+                    libxml.xmlGetLineNo((xmlNode *)node), (const char *)node->name, why);
 }
 
 /* libxml2 tells of errors here; the first one counts. */
@@ -56,7 +54,7 @@ static const xmlNode *child(const xmlNode *parent, const char *name)
 /* The element's text without the blanks around it; to be freed. */
 static char *text_of(const xmlNode *node)
 {
-    xmlChar *content = xmlNodeGetContent((xmlNode *)node);
+    xmlChar *content = libxml.xmlNodeGetContent((xmlNode *)node);
     const char *start = content ? (const char *)content : "";
     size_t length;
     char *copy;
@@ -67,7 +65,7 @@ static char *text_of(const xmlNode *node)
     while (length && isspace((unsigned char)start[length - 1]))
         length--;
     copy = strndup(start, length);
-    xmlFree(content);
+    (*libxml.xmlFree)(content);
     return copy;
 }
 
@@ -92,10 +90,10 @@ static char *child_text(const xmlNode *parent, const char *name)
 /* An attribute's value; to be freed with free(). NULL when it is not there. */
 static char *attribute(const xmlNode *node, const char *name)
 {
-    xmlChar *value = node ? xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
+    xmlChar *value = node ? libxml.xmlGetNoNsProp((xmlNode *)node, (const xmlChar *)name) : NULL;
     char *copy = value ? strdup((const char *)value) : NULL;
 
-    xmlFree(value);
+    (*libxml.xmlFree)(value);
     return copy;
 }
 
@@ -312,21 +310,21 @@ static int read_domain(struct pal_config *c, const struct source *s, const xmlNo
 static int validate(xmlDoc *document, struct source *s)
 {
     xmlRelaxNGParserCtxt *parser =
-        xmlRelaxNGNewMemParserCtxt(pal_schema, (int)(pal_schema_end - pal_schema));
-    xmlRelaxNG *schema = parser ? xmlRelaxNGParse(parser) : NULL;
-    xmlRelaxNGValidCtxt *check = schema ? xmlRelaxNGNewValidCtxt(schema) : NULL;
+        libxml.xmlRelaxNGNewMemParserCtxt(pal_schema, (int)(pal_schema_end - pal_schema));
+    xmlRelaxNG *schema = parser ? libxml.xmlRelaxNGParse(parser) : NULL;
+    xmlRelaxNGValidCtxt *check = schema ? libxml.xmlRelaxNGNewValidCtxt(schema) : NULL;
     int rc = -1;
 
     s->code = PAL_XML_SCHEMA;
     if (check) {
-        xmlRelaxNGSetValidStructuredErrors(check, note_error, s);
-        rc = xmlRelaxNGValidateDoc(check, document);
+        libxml.xmlRelaxNGSetValidStructuredErrors(check, note_error, s);
+        rc = libxml.xmlRelaxNGValidateDoc(check, document);
     }
     if (rc)
         pal_fail(s->e, PAL_XML_SCHEMA, "%s: it does not fit the schema", s->name);
-    xmlRelaxNGFreeValidCtxt(check);
-    xmlRelaxNGFree(schema);
-    xmlRelaxNGFreeParserCtxt(parser);
+    libxml.xmlRelaxNGFreeValidCtxt(check);
+    libxml.xmlRelaxNGFree(schema);
+    libxml.xmlRelaxNGFreeParserCtxt(parser);
     return rc ? -1 : 0;
 }
 
@@ -340,16 +338,19 @@ int pal_config_parse(struct pal_config *c, const char *name, const char *text, s
     memset(c, 0, sizeof(*c));
     if (size > INT_MAX)
         return pal_fail(e, PAL_XML_SYNTAX, "%s: too large", name);
-    xmlSetStructuredErrorFunc(&s, note_error);
-    document = xmlReadMemory(text, (int)size, name, NULL, XML_PARSE_NONET | XML_PARSE_NOCDATA);
+    if (libxml_load(e))
+        return -1;
+    libxml.xmlSetStructuredErrorFunc(&s, note_error);
+    document =
+        libxml.xmlReadMemory(text, (int)size, name, NULL, XML_PARSE_NONET | XML_PARSE_NOCDATA);
     if (!document)
         pal_fail(e, PAL_XML_SYNTAX, "%s: it is not an XML file", name);
     else if (document->intSubset)
         pal_fail(e, PAL_XML_SYNTAX, "%s: document types and entities are not accepted", name);
     else if (!validate(document, &s))
-        rc = read_domain(c, &s, xmlDocGetRootElement(document));
-    xmlSetStructuredErrorFunc(NULL, NULL);
-    xmlFreeDoc(document);
+        rc = read_domain(c, &s, libxml.xmlDocGetRootElement(document));
+    libxml.xmlSetStructuredErrorFunc(NULL, NULL);
+    libxml.xmlFreeDoc(document);
     if (!rc) {
         c->xml = malloc(size + 1);
         if (!c->xml)

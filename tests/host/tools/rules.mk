@@ -7,7 +7,7 @@ HOST_TOOLS       := $(or $(HOST_BUILD),build/host)/tools
 HOST_TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools -Ihv/include -Ihv/boot \
 	-Itests/host/boot $(TOOLS_XML)
-HOST_TOOLS_CONFIG := tools/libpal/config.c tools/libpal/config_xml.c tools/libpal/error.c tools/libpal/schema.S
+HOST_TOOLS_CONFIG := tools/libpal/config.c tools/libpal/config_xml.c tools/libpal/libxml.c tools/libpal/error.c tools/libpal/schema.S
 
 .PHONY: host-tools-test host-tools-fuzz-short
 HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_cache test_progress)
@@ -19,10 +19,10 @@ $(HOST_TOOLS)/test_cache: tests/host/tools/test_cache.c tools/builder/cache.c
 $(HOST_TOOLS)/test_progress: tests/host/tools/test_progress.c tools/libpal/progress.c
 $(HOST_TOOLS_TESTS): $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk
 	@mkdir -p $(@D)
-	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lxml2 -lmd -ljansson -o $@
+	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lmd -ljansson -o $@
 $(HOST_TOOLS)/fuzz_config: tests/host/tools/fuzz_config.c $(HOST_TOOLS_CONFIG) $(wildcard tools/libpal/*.h) tools/libpal/schema.rng
 	@mkdir -p $(@D)
-	clang $(HOST_TOOLS_FLAGS) -fsanitize=fuzzer $(filter %.c %.S,$^) -lxml2 -o $@
+	clang $(HOST_TOOLS_FLAGS) -fsanitize=fuzzer $(filter %.c %.S,$^) -o $@
 host-tools-fuzz-short: $(HOST_TOOLS)/fuzz_config
 	@mkdir -p $(HOST_TOOLS)/corpus
 	cp -n tools/dom0-image/guest/*.xml $(HOST_TOOLS)/corpus
