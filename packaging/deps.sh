@@ -21,6 +21,7 @@ dom0_image="
     busybox-static fakeroot kmod xz-utils zstd mmdebstrap uidmap e2fsprogs util-linux
     apt dpkg debian-archive-keyring ca-certificates"
 tools="
+    nftables
     libjansson-dev libsmartcols-dev libxml2-dev libmd-dev scdoc"
 packages="$build $tools $tests $dom0_image"
 

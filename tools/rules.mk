@@ -29,7 +29,7 @@ $(TOOLS)/pal.bash: $(TOOLS)/pal
 	$(call Q,GEN,$@)$(TOOLS)/pal completion bash >$@
 
 $(TOOLS)/tools/libpal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__
-$(TOOLS)/tools/libpal/config_xml.c.o $(TOOLS)/tools/libpal/libxml.c.o: TOOLS_MORE := $(TOOLS_XML)
+$(addprefix $(TOOLS)/tools/libpal/,config_xml.c.o config_tree.c.o libxml.c.o): TOOLS_MORE := $(TOOLS_XML)
 $(TOOLS)/tools/pal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Itools/pal
 $(TOOLS)/tools/builder/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include -Ihv/boot
 $(TOOLS)/hv/boot/%.c.o: TOOLS_MORE := -Ihv/include -Ihv/boot
@@ -48,9 +48,10 @@ install: tools
 	install -D -m 644 $(TOOLS)/pal.1 $(DESTDIR)$(PREFIX)/share/man/man1/pal.1
 	install -D -m 644 $(TOOLS)/pal.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pal
 	install -D -m 644 tools/libpal/schema.rng $(DESTDIR)$(PREFIX)/share/pal/domain.rng
+	install -D -m 755 tools/network/pal-network $(DESTDIR)$(PREFIX)/sbin/pal-network
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/sbin/pal|$(PREFIX)/sbin/pal|' tools/pal/pal-watch.service \
-	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/pal-watch.service
+	for unit in tools/pal/pal-watch.service tools/network/pal-network.service; do \
+	    sed 's|/usr/sbin/pal|$(PREFIX)/sbin/pal|' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
 
 -include $(TOOLS_OBJECTS:.o=.d)
 -include tests/host/tools/rules.mk

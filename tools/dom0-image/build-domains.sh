@@ -42,7 +42,9 @@ for program in xenstore xenstore-read xenstore-write xenstore-ls xenstore-exists
     programs="$programs $utils/usr/bin/$program"
 done
 add bin/pal "$build/tools/pal"
-programs="$programs $build/tools/pal"
+add bin/pal-network "$top/tools/network/pal-network"
+add bin/nft /usr/sbin/nft
+programs="$programs $build/tools/pal /usr/sbin/nft"
 # pal loads libxml2 by its name when it reads a domain's file.
 xml=$(dirname "$(ldd "$build/tools/pal" | awk '$1 == "libc.so.6" { print $3 }')")/libxml2.so.2
 add "$xml" "$xml"
@@ -60,7 +62,11 @@ add guest/initrd.gz "$out/guest-initrd.gz"
 for extra in ${PAL_ADD:-}; do
     list="$list --add $extra"
 done
-# shellcheck disable=SC2086 # a list of words
-"$here/mkinitrd.py" --kernel "$cache/linux-$version" --module loop --module bridge --level 1 \
+modules=
+for module in loop bridge nf_tables nft_chain_nat nft_masq nft_ct; do
+    modules="$modules --module $module"
+done
+# shellcheck disable=SC2086 # lists of words
+"$here/mkinitrd.py" --kernel "$cache/linux-$version" $modules --level 1 \
     -o "$out/initrd-domains-$version.gz" $list
 echo "$out/initrd-domains-$version.gz"

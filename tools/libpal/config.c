@@ -76,6 +76,11 @@ unsigned pal_disk_number(const char *target)
     return disk < 16 ? 202u << 8 | disk << 4 | partition : 1u << 28 | disk << 8 | partition;
 }
 
+bool pal_disk_collides(const char *target, const char *other)
+{
+    return !strcmp(target, other) || (!strncmp(target, other, 4) && (!target[4] || !other[4]));
+}
+
 void pal_uuid_text(const uint8_t u[16], char text[37])
 {
     snprintf(text, 37, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],

@@ -7,6 +7,7 @@
 #ifndef LIBPAL_CONFIG_H
 #define LIBPAL_CONFIG_H
 
+#include "libpal/address.h"
 #include "libpal/error.h"
 
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #define PAL_NAMESPACE   "urn:palimpsest:domain:1"
 #define PAL_DISKS_MAX   16
 #define PAL_NICS_MAX    8
+#define PAL_NIC_IPS_MAX 8
 #define PAL_VCPUS_MAX   64
 #define PAL_NAME_MAX    63
 #define PAL_CMDLINE_MAX 1023
@@ -33,6 +35,9 @@ struct pal_nic {
     char bridge[16];
     uint8_t mac[6];
     uint64_t rate_kib; /* KiB a second out of the guest; 0: no limit */
+    bool trusted;      /* no guard against forged addresses */
+    unsigned ips;      /* its own addresses; none: any that is nobody else's */
+    struct pal_address ip[PAL_NIC_IPS_MAX];
 };
 
 struct pal_config {
@@ -47,7 +52,7 @@ struct pal_config {
     unsigned disks, nics;
     struct pal_disk disk[PAL_DISKS_MAX];
     struct pal_nic nic[PAL_NICS_MAX];
-    char *xml; /* the whole text, as it was read */
+    char *xml; /* the whole text; a UUID and MACs that it left out are in it now */
     size_t xml_size;
 };
 
@@ -59,9 +64,22 @@ int pal_config_parse(struct pal_config *c, const char *name, const char *text, s
                      struct pal_error *e);
 void pal_config_free(struct pal_config *c);
 
+/* The same description with one more device (the last of its kind then), or with one less: of that
+ * target, of that MAC. The text is changed likewise. On failure *changed holds nothing. */
+int pal_config_add_disk(const struct pal_config *c, const struct pal_disk *disk,
+                        struct pal_config *changed, struct pal_error *e);
+int pal_config_add_nic(const struct pal_config *c, const struct pal_nic *nic,
+                       struct pal_config *changed, struct pal_error *e);
+int pal_config_drop_disk(const struct pal_config *c, const char *target, struct pal_config *changed,
+                         struct pal_error *e);
+int pal_config_drop_nic(const struct pal_config *c, const uint8_t mac[6],
+                        struct pal_config *changed, struct pal_error *e);
+
 const char *pal_action_name(enum pal_action action);
 /* "xvda" -> its number on the xenbus; 0 when it is no such name. */
 unsigned pal_disk_number(const char *target);
+/* Can a guest not have both? The same one, or a whole disk and a part of it. */
+bool pal_disk_collides(const char *target, const char *other);
 /* 36 characters and a terminator. */
 void pal_uuid_text(const uint8_t uuid[16], char text[37]);
 /* A name that may be given to a domain: letters, digits, "._-+:", not only digits. */

@@ -4,7 +4,7 @@
  * schema, and then read, so that reading meets only what the schema lets pass. Errors name file
  * and line.
  */
-#include "libpal/config.h"
+#include "libpal/config_tree.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -224,7 +224,7 @@ static int read_disk(struct pal_config *c, const struct source *s, const xmlNode
     free(type);
     free(target);
     for (unsigned i = 0; i + 1 < c->disks; i++) {
-        if (!strcmp(c->disk[i].target, d->target))
+        if (pal_disk_collides(c->disk[i].target, d->target))
             return fail_at(s, node, "has the same target as another disk");
     }
     return d->source ? 0 : pal_fail(s->e, PAL_SYS_FAILED, "out of memory");
@@ -233,22 +233,42 @@ static int read_disk(struct pal_config *c, const struct source *s, const xmlNode
 static int read_mac(struct pal_nic *n, const struct source *s, const xmlNode *node)
 {
     char *text = attribute(child(node, "mac"), "address");
-    unsigned b[6];
+    bool good = true;
 
-    if (!text) { /* of the range that is Xen's: 00:16:3e */
+    if (text) {
+        good = pal_mac_parse(text, n->mac);
+    } else { /* of the range that is Xen's: 00:16:3e */
         n->mac[1] = 0x16;
         n->mac[2] = 0x3e;
         if (getrandom(n->mac + 3, 3, 0) != 3)
             abort(); /* as above */
         n->mac[3] &= 0x7f;
-        return 0;
     }
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x", b, b + 1, b + 2, b + 3, b + 4, b + 5) != 6)
-        memset(b, 0xff, sizeof(b));
     free(text);
-    for (unsigned i = 0; i < 6; i++)
-        n->mac[i] = (uint8_t)b[i];
-    return n->mac[0] & 1 ? fail_at(s, child(node, "mac"), "is a group address") : 0;
+    return good ? 0 : fail_at(s, child(node, "mac"), "is a group address");
+}
+
+static int read_ips(struct pal_nic *n, const struct source *s, const xmlNode *node)
+{
+    for (const xmlNode *ip = node->children; ip; ip = ip->next) {
+        char *text, *family;
+        bool good;
+
+        if (ip->type != XML_ELEMENT_NODE || strcmp((const char *)ip->name, "ip"))
+            continue;
+        if (n->ips == PAL_NIC_IPS_MAX)
+            return fail_at(s, ip, "is one too many: 8 addresses at most");
+        text = attribute(ip, "address");
+        family = attribute(ip, "family");
+        good = text && pal_address_parse(text, &n->ip[n->ips]) &&
+               (!family || n->ip[n->ips].v6 == !strcmp(family, "ipv6"));
+        free(text);
+        free(family);
+        if (!good)
+            return fail_at(s, ip, "is not an address that a guest can have");
+        n->ips++;
+    }
+    return 0;
 }
 
 static int read_nic(struct pal_config *c, const struct source *s, const xmlNode *node)
@@ -256,17 +276,26 @@ static int read_nic(struct pal_config *c, const struct source *s, const xmlNode 
     struct pal_nic *n = &c->nic[c->nics];
     char *bridge = attribute(child(node, "source"), "bridge");
     char *rate = attribute(child(child(node, "bandwidth"), "outbound"), "average");
+    char *trust = attribute(node, "trustGuestRxFilters");
 
     if (c->nics < PAL_NICS_MAX) {
         snprintf(n->bridge, sizeof(n->bridge), "%s", bridge ? bridge : "");
         n->rate_kib = rate ? strtoull(rate, NULL, 10) : 0;
+        n->trusted = trust && !strcmp(trust, "yes");
     }
     free(bridge);
     free(rate);
+    free(trust);
     if (c->nics == PAL_NICS_MAX)
         return fail_at(s, node, "is one too many: 8 interfaces at most");
+    if (read_mac(n, s, node) || read_ips(n, s, node))
+        return -1;
+    for (unsigned i = 0; i < c->nics; i++) {
+        if (!memcmp(c->nic[i].mac, n->mac, sizeof(n->mac)))
+            return fail_at(s, node, "has the same MAC as another interface");
+    }
     c->nics++;
-    return read_mac(n, s, node);
+    return 0;
 }
 
 static int read_devices(struct pal_config *c, const struct source *s, const xmlNode *root)
@@ -349,15 +378,10 @@ int pal_config_parse(struct pal_config *c, const char *name, const char *text, s
         pal_fail(e, PAL_XML_SYNTAX, "%s: document types and entities are not accepted", name);
     else if (!validate(document, &s))
         rc = read_domain(c, &s, libxml.xmlDocGetRootElement(document));
+    if (!rc)
+        rc = config_tree_keep(c, document, e);
     libxml.xmlSetStructuredErrorFunc(NULL, NULL);
     libxml.xmlFreeDoc(document);
-    if (!rc) {
-        c->xml = malloc(size + 1);
-        if (!c->xml)
-            rc = pal_fail(e, PAL_SYS_FAILED, "out of memory");
-        else
-            memcpy(c->xml, text, c->xml_size = size);
-    }
     if (rc)
         pal_config_free(c);
     return rc;

@@ -20,6 +20,11 @@
     X(xmlNodeGetContent)                                                                           \
     X(xmlGetNoNsProp)                                                                              \
     X(xmlGetLineNo)                                                                                \
+    X(xmlNewChild)                                                                                 \
+    X(xmlNewProp)                                                                                  \
+    X(xmlUnlinkNode)                                                                               \
+    X(xmlFreeNode)                                                                                 \
+    X(xmlDocDumpMemoryEnc)                                                                         \
     X(xmlFree)                                                                                     \
     X(xmlSetStructuredErrorFunc)                                                                   \
     X(xmlRelaxNGNewMemParserCtxt)                                                                  \

@@ -15,8 +15,8 @@ static void require(bool c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct pal_config c, again;
     struct pal_error e = {0};
-    struct pal_config c;
 
     if (pal_config_parse(&c, "fuzz", (const char *)data, size, &e)) {
         require(e.code != PAL_OK && e.why[0]);
@@ -29,6 +29,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(pal_disk_number(c.disk[i].target) != 0 && c.disk[i].source[0] == '/');
     for (unsigned i = 0; i < c.nics; i++)
         require(!(c.nic[i].mac[0] & 1) && c.nic[i].bridge[0]);
+    /* What is kept for a reboot is as good as the file was. */
+    require(!pal_config_parse(&again, "kept", c.xml, c.xml_size, &e));
+    require(!memcmp(again.uuid, c.uuid, sizeof(c.uuid)) && again.nics == c.nics);
+    for (unsigned i = 0; i < c.nics; i++)
+        require(!memcmp(&again.nic[i], &c.nic[i], sizeof(c.nic[i])));
+    pal_config_free(&again);
     pal_config_free(&c);
     return 0;
 }

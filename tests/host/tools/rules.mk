@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Host tests of the tools: domain files, the cache of unpacked kernels, progress.
+# Host tests of the tools: domain files, guards' rules, the cache of unpacked kernels, progress.
 #   host-tools-test        unit tests under sanitizers
 #   host-tools-fuzz-short  half a minute of the fuzzer of domain files (needs clang)
 
@@ -7,14 +7,15 @@ HOST_TOOLS       := $(or $(HOST_BUILD),build/host)/tools
 HOST_TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools -Ihv/include -Ihv/boot \
 	-Itests/host/boot $(TOOLS_XML)
-HOST_TOOLS_CONFIG := tools/libpal/config.c tools/libpal/config_xml.c tools/libpal/libxml.c tools/libpal/error.c tools/libpal/schema.S
+HOST_TOOLS_CONFIG := $(addprefix tools/libpal/,config.c config_xml.c config_tree.c libxml.c address.c error.c schema.S)
 
 .PHONY: host-tools-test host-tools-fuzz-short
-HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_cache test_progress)
+HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_guard test_cache test_progress)
 host-tools-test: $(HOST_TOOLS_TESTS)
 	@tests/host/run.sh $(HOST_TOOLS) $^
 
 $(HOST_TOOLS)/test_config: tests/host/tools/test_config.c $(HOST_TOOLS_CONFIG)
+$(HOST_TOOLS)/test_guard: tests/host/tools/test_guard.c tools/libpal/guard.c tools/libpal/address.c
 $(HOST_TOOLS)/test_cache: tests/host/tools/test_cache.c tools/builder/cache.c
 $(HOST_TOOLS)/test_progress: tests/host/tools/test_progress.c tools/libpal/progress.c
 $(HOST_TOOLS_TESTS): $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk

@@ -100,6 +100,98 @@ static void test_refusals(void **state)
     refused("<domain type='xen'><name>a/b</name>" MEMORY OS TAIL, PAL_XML_SCHEMA, "f.xml:1");
 }
 
+#define NIC(more)                                                                                  \
+    HEAD MEMORY OS "<devices><interface type='bridge'><source bridge='br0'/>" more                 \
+                   "</interface></devices>" TAIL
+
+static void test_addresses(void **state)
+{
+    struct pal_config c;
+    struct pal_error e;
+
+    (void)state;
+    assert_int_equal(parse(&c,
+                           NIC("<ip address='10.99.0.2' family='ipv4' prefix='24'/>"
+                               "<ip address='fd00::2'/>"),
+                           &e),
+                     PAL_OK);
+    assert_int_equal(c.nic[0].ips, 2);
+    assert_false(c.nic[0].trusted || c.nic[0].ip[0].v6);
+    assert_memory_equal(c.nic[0].ip[0].bytes, "\x0a\x63\x00\x02", 4);
+    assert_true(c.nic[0].ip[1].v6 && c.nic[0].ip[1].bytes[15] == 2);
+    pal_config_free(&c);
+    refused(NIC("<ip address='10.99.0.256'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<ip address='10.99.0.2' family='ipv6'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<ip address='0.0.0.0'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<ip address='224.0.0.1'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<ip address='::'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<ip address='ff02::1'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<mac address='01:00:00:00:00:0a'/>"), PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<ip address='10.0.0.1; drop'/>"), PAL_XML_SCHEMA, "f.xml:");
+    refused(NIC("<mac address='02:00:00:00:00:0a'/></interface><interface type='bridge'>"
+                "<source bridge='br0'/><mac address='02:00:00:00:00:0A'/>"),
+            PAL_XML_VALUE, "f.xml:");
+}
+
+/* What the file left out stays the same for whoever reads the kept text, as a reboot does. */
+static void test_filled_in(void **state)
+{
+    struct pal_config c, again;
+    struct pal_error e;
+
+    (void)state;
+    assert_int_equal(parse(&c, NIC(""), &e), PAL_OK);
+    assert_int_equal(pal_config_parse(&again, "kept", c.xml, c.xml_size, &e), 0);
+    assert_memory_equal(again.uuid, c.uuid, sizeof(c.uuid));
+    assert_memory_equal(again.nic[0].mac, c.nic[0].mac, 6);
+    assert_memory_equal(again.xml, c.xml, c.xml_size);
+    pal_config_free(&again);
+    pal_config_free(&c);
+}
+
+static void test_devices_come_and_go(void **state)
+{
+    char source[] = "/a & <b>'\"";
+    struct pal_disk disk = {.source = source, .read_only = true, .target = "xvdb"};
+    struct pal_nic nic = {.bridge = "br1", .mac = {2, 0, 0, 0, 0, 7}, .rate_kib = 100, .ips = 1};
+    struct pal_config c, one, two;
+    struct pal_error e;
+
+    (void)state;
+    assert_true(pal_address_parse("10.0.0.9", &nic.ip[0]));
+    assert_int_equal(parse(&c, HEAD MEMORY OS TAIL, &e), PAL_OK);
+    assert_int_equal(pal_config_add_disk(&c, &disk, &one, &e), 0);
+    assert_int_equal(one.disks, 1);
+    assert_string_equal(one.disk[0].source, source);
+    assert_true(one.disk[0].read_only && !one.disk[0].is_block);
+    assert_int_equal(pal_config_add_disk(&one, &disk, &two, &e), -1); /* the target is taken */
+    assert_int_equal(e.code, PAL_XML_VALUE);
+    memset(&e, 0, sizeof(e));
+    assert_int_equal(pal_config_add_nic(&one, &nic, &two, &e), 0);
+    assert_memory_equal(&two.nic[0], &nic, sizeof(nic));
+    assert_memory_equal(two.uuid, c.uuid, sizeof(c.uuid));
+    pal_config_free(&one);
+    assert_int_equal(pal_config_drop_disk(&two, "xvdb", &one, &e), 0);
+    assert_int_equal(one.disks, 0);
+    assert_int_equal(one.nics, 1);
+    pal_config_free(&two);
+    assert_int_equal(pal_config_drop_nic(&one, nic.mac, &two, &e), 0);
+    assert_int_equal(two.nics, 0);
+    pal_config_free(&one);
+    pal_config_free(&two);
+    pal_config_free(&c);
+}
+
+static void test_collisions(void **state)
+{
+    (void)state;
+    assert_true(pal_disk_collides("xvda", "xvda"));
+    assert_true(pal_disk_collides("xvda", "xvda1"));
+    assert_true(pal_disk_collides("xvda2", "xvda"));
+    assert_false(pal_disk_collides("xvda1", "xvda2"));
+    assert_false(pal_disk_collides("xvda", "xvdb1"));
+}
+
 /* No entity is expanded and nothing else is read. */
 static void test_entities(void **state)
 {
@@ -118,6 +210,10 @@ int main(void)
         cmocka_unit_test(test_everything),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_entities),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_filled_in),
+        cmocka_unit_test(test_devices_come_and_go),
+        cmocka_unit_test(test_collisions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
