@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <bare/console.h>
+#include <bare/event.h>
 #include <bare/hypercall.h>
+#include <bare/mm.h>
+#include <bare/start.h>
 #include <bare/string.h>
+#include <xen/io/console.h>
+
+uint64_t console_written;
 
 struct sink {
     char *out;
@@ -111,12 +117,51 @@ int console_format(char *out, size_t size, const char *format, va_list args)
     return (int)s.used;
 }
 
+/* Any other domain than 0 has a page that its console daemon reads. NULL for domain 0. */
+static struct xencons_interface *console_page(void)
+{
+    static struct xencons_interface *page;
+    uint64_t pfn;
+
+    if (page || (start_info->flags & SIF_INITDOMAIN))
+        return page;
+    pfn = mm_pfn(start_info->console.domU.mfn);
+    page = mm_va(pfn);
+    return page;
+}
+
+/* Waits while the page is full, but not for ever: nobody may be reading. */
+static void put_on_page(struct xencons_interface *page, const char *text, unsigned int n)
+{
+    uint64_t until = event_now() + 5000000000;
+    XENCONS_RING_IDX at = page->out_prod;
+
+    for (unsigned int i = 0; i < n; at++, i++) {
+        while (at - *(volatile XENCONS_RING_IDX *)&page->out_cons >= sizeof(page->out)) {
+            __atomic_store_n(&page->out_prod, at, __ATOMIC_RELEASE);
+            event_send(start_info->console.domU.evtchn);
+            hc_sched(SCHEDOP_yield, NULL);
+            if (event_now() > until)
+                return;
+        }
+        page->out[MASK_XENCONS_IDX(at, page->out)] = text[i];
+    }
+    __atomic_store_n(&page->out_prod, at, __ATOMIC_RELEASE);
+    event_send(start_info->console.domU.evtchn);
+}
+
 static void print(const char *format, va_list args)
 {
     char line[400];
     int n = console_format(line, sizeof(line), format, args);
+    unsigned int length = n < (int)sizeof(line) ? (unsigned int)n : sizeof(line) - 1;
 
-    hc_console_write(line, n < (int)sizeof(line) ? (unsigned int)n : sizeof(line) - 1);
+    if (console_page()) {
+        put_on_page(console_page(), line, length);
+        return;
+    }
+    console_written += length;
+    hc_console_write(line, length);
 }
 
 void console_printf(const char *format, ...)

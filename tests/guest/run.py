@@ -14,7 +14,8 @@ A test says how it wants to be run in the comment at the top of its main.c:
                          killed and the reason line match the pattern (a regular expression)
 
 `run: none` leaves only the cases. hv=WORD gives the hypervisor one more option, seed=N the
-guest's random numbers a start. nmi=MS asks for a non-maskable interrupt every MS milliseconds.
+guest's random numbers a start. guests=self gives the test a copy of itself as its module, of which it makes
+other domains (bare/pair.h). nmi=MS asks for a non-maskable interrupt every MS milliseconds.
 """
 import argparse
 import concurrent.futures
@@ -30,7 +31,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEFAULTS = {"smp": "1", "mem": "256M", "dom0_mem": "64M", "deadline": "60", "cpu": "qemu64",
-            "nmi": "0", "hv": "", "seed": ""}
+            "nmi": "0", "hv": "", "seed": "", "guests": ""}
 KILLED = re.compile(r"[Dd]omain 0 crashed|Dom0 crashed")
 FATAL = re.compile(r"Panic on CPU|^\(XEN\).*Assertion|hypervisor fault|assertion failed|"
                    r"double fault|FATAL", re.I | re.M)
@@ -89,7 +90,8 @@ def boot(run, args, log_path):
     words = " ".join(w for w in ("peer=xen" if args.peer else "",
                                  f"case={run.case}" if run.case else "",
                                  f"seed={o['seed']}" if o["seed"] else "", args.words) if w)
-    guest = f"{args.build}/guest/{run.name}.elf {words}".strip()
+    elf = f"{args.build}/guest/{run.name}.elf"
+    guest = f"{elf} {words}".strip() + (f",{elf}" if o["guests"] == "self" else "")
     hv = f"console=com1 com1=115200,8n1 dom0_mem={o['dom0_mem']} {o['hv']} {args.hv_words}".strip()
     tmp = tempfile.mkdtemp(prefix="guest-run-")
     monitor = os.path.join(tmp, "monitor")

@@ -27,6 +27,9 @@ void test_begin(const char *name);
 /* End: audit the books, probe that the hypervisor still answers, power off. */
 _Noreturn void test_end(void);
 
+/* What others have said counts in our verdict. */
+void test_add(unsigned int ok, unsigned int bad);
+
 /* The books now: the audit finds nothing wrong. */
 void test_audit(const char *id);
 
