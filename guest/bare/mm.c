@@ -104,7 +104,6 @@ static uint64_t fresh(unsigned int count)
             run = pfn;
         if (n == count) {
             next_fresh = pfn + 1;
-            memset(mm_va(run), 0, count * MM_PAGE);
             return run;
         }
     }
@@ -113,7 +112,15 @@ static uint64_t fresh(unsigned int count)
 
 uint64_t mm_alloc_run(unsigned int count)
 {
-    return fresh(count);
+    uint64_t run = fresh(count);
+
+    memset(mm_va(run), 0, count * MM_PAGE);
+    return run;
+}
+
+uint64_t mm_alloc_raw(void)
+{
+    return fresh(1);
 }
 
 uint64_t mm_alloc(void)
@@ -121,7 +128,7 @@ uint64_t mm_alloc(void)
     uint64_t pfn = free_head;
 
     if (pfn == MM_NONE)
-        return fresh(1);
+        return mm_alloc_run(1);
     free_head = *(uint64_t *)mm_va(pfn);
     free_count--;
     memset(mm_va(pfn), 0, MM_PAGE);

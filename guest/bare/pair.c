@@ -33,6 +33,7 @@ struct books {
 };
 
 static struct books before;
+static bool keep_books;
 
 static void read_books(struct books *b)
 {
@@ -192,9 +193,15 @@ static void introduce(struct pair_domain *d, const struct pair_domain *other)
     f->other_table = other->c.root_mfn;
 }
 
+void pair_keep_books(bool on)
+{
+    keep_books = on;
+}
+
 void pair_new_attacker(unsigned int vcpus)
 {
-    read_books(&before);
+    if (!keep_books)
+        read_books(&before);
     make(&attacker, vcpus, 0);
     introduce(&attacker, &witness);
     introduce(&witness, &attacker);
@@ -250,13 +257,29 @@ void pair_end_attacker(const char *id)
     pair_check(id);
 }
 
+static int64_t offer_one(uint64_t to)
+{
+    grant_init();
+    grant_offer(8, (unsigned int)to, mm_mfn(mm_root()), GTF_readonly);
+    return 0;
+}
+
+static int64_t use_one(uint64_t from)
+{
+    uint32_t handle;
+
+    grant_init();
+    return grant_map_at(0, (unsigned int)from, 8, GNTMAP_readonly, &handle) |
+           grant_unmap(handle, grant_va(0), 0);
+}
+
 void pair_begin(unsigned int witness_vcpus)
 {
     make(&witness, witness_vcpus, 0);
-    if (pair_run(&witness, nothing, 5) != 5)
-        console_panic("the witness does not answer");
-    /* Tables of ports and the like grow once: one attacker comes and goes before anything is counted. */
+    /* Tables of ports, handles and the like grow once: one attacker comes and goes before anything is counted. */
     pair_new_attacker(VCPU_MAX / 2);
+    pair_run(&attacker, offer_one, witness.c.id);
+    test_eq("start", "the witness can map", pair_run(&witness, use_one, attacker.c.id), 0);
     pair_kill_attacker();
     while (control_flags(attacker.c.id) >= 0)
         doze();

@@ -50,6 +50,7 @@ static inline uint64_t mm_maddr(const void *va); /* of a home address */
 uint64_t mm_alloc(void);
 uint64_t mm_alloc_run(unsigned int count); /* consecutive pfns */
 void *mm_alloc_page(void);
+uint64_t mm_alloc_raw(void); /* one never handed out, with what the hypervisor gave us in it */
 void mm_free(uint64_t pfn);
 uint64_t mm_free_frames(void);
 

@@ -38,6 +38,8 @@ const struct control_domain *pair_control(const struct pair_domain *d);
 void pair_begin(unsigned int witness_vcpus);
 /* A new attacker (after the old one's end). */
 void pair_new_attacker(unsigned int vcpus);
+/* on: what comes later is compared with the books as they are noted, also when attackers are made meanwhile. */
+void pair_keep_books(bool on);
 /* End the attacker: O5. What others still hold of it must have been given up. */
 void pair_end_attacker(const char *id);
 /* The same in two steps, to look at what is between them. */
