@@ -205,15 +205,21 @@ void pair_keep_books(bool on)
     keep_books = on;
 }
 
-void pair_new_attacker(unsigned int vcpus)
+unsigned int pair_new_attacker_as(unsigned int id, unsigned int vcpus)
 {
     if (!keep_books)
         read_books(&before);
-    make(&attacker, vcpus, 0);
+    make(&attacker, vcpus, id);
     introduce(&attacker, &witness);
     introduce(&witness, &attacker);
     if (pair_run(&attacker, nothing, 7) != 7)
         console_panic("the attacker does not answer");
+    return attacker.c.id;
+}
+
+void pair_new_attacker(unsigned int vcpus)
+{
+    pair_new_attacker_as(0, vcpus);
 }
 
 void pair_kill_attacker(void)
@@ -280,11 +286,30 @@ static int64_t use_one(uint64_t from)
            grant_unmap(handle, grant_va(0), 0);
 }
 
+static int64_t wait_a_little(uint64_t arg)
+{
+    struct sched_poll p = {.timeout = event_now() + 1000};
+
+    return (int64_t)arg + hc_sched(SCHEDOP_poll, &p);
+}
+
+/* What the hypervisor allocates once and keeps: stacks for as many vCPUs as there ever were, each CPU's list of timers. */
+static void warm_up(void)
+{
+    long id = control_create(0, 2 * VCPU_MAX);
+
+    for (unsigned int cpu = 0; !control_pin_vcpu(attacker.c.id, 0, 1ul << cpu); cpu++)
+        pair_run(&attacker, wait_a_little, 0);
+    if (id > 0)
+        control_destroy((unsigned int)id);
+}
+
 void pair_begin(unsigned int witness_vcpus)
 {
     make(&witness, witness_vcpus, 0);
     /* Tables of ports, handles and the like grow once: one attacker comes and goes before anything is counted. */
     pair_new_attacker(VCPU_MAX / 2);
+    warm_up();
     pair_run(&attacker, offer_one, witness.c.id);
     test_eq("start", "the witness can map", pair_run(&witness, use_one, attacker.c.id), 0);
     pair_kill_attacker();

@@ -18,6 +18,7 @@
 #ifndef BARE_PAIR_H
 #define BARE_PAIR_H
 
+#include <abi/pal.h>
 #include <bare/control.h>
 #include <bare/grant.h>
 #include <bare/test.h>
@@ -38,6 +39,8 @@ const struct control_domain *pair_control(const struct pair_domain *d);
 void pair_begin(unsigned int witness_vcpus);
 /* A new attacker (after the old one's end). */
 void pair_new_attacker(unsigned int vcpus);
+unsigned int pair_new_attacker_as(unsigned int id,
+                                  unsigned int vcpus); /* with that number, if it is free */
 /* on: what comes later is compared with the books as they are noted, also when attackers are made meanwhile. */
 void pair_keep_books(bool on);
 /* End the attacker: O5. What others still hold of it must have been given up. */
