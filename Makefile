@@ -126,6 +126,7 @@ HOST_CORE_BUILD := $(HOST_BUILD)/core
 -include tests/host/rules.mk tests/host/core/rules.mk tests/host/x86/rules.mk tests/host/boot/rules.mk
 -include guest/bare/rules.mk
 -include tools/rules.mk
+-include balloon/rules.mk
 -include save-restore/rules.mk
 
 DOM0 := $(BUILD)/dom0/initrd.gz
