@@ -144,12 +144,11 @@ static void move(struct cpu *c, struct vcpu *v, unsigned to)
     store_release(&v->cpu, to);
 }
 
-/* It comes to c, whose clock must be right for that. With c's lock. */
+/* It comes to c. With c's lock. */
 static void arrive(struct cpu *c, struct vcpu *v)
 {
     if (!v->moved)
         return;
-    charge(c, time_now());
     v->vtime = c->vclock + (uint64_t)v->lag;
     v->moved = false;
 }
@@ -209,20 +208,19 @@ static void set_look(struct cpu *c, uint64_t now)
     c->slice_end = end;
 }
 
-/* v was queued on c: see that somebody comes for it. */
-static void announce(struct cpu *c, struct vcpu *v)
+/* v was queued on c, now: see that somebody comes for it. */
+static void announce(struct cpu *c, struct vcpu *v, uint64_t now)
 {
     full_fence(); /* the queue before the search for idle CPUs: see the top of the file */
     if (bit_test(idle_cpus, c->id)) {
         sched_kick(c->id);
         return;
     }
-    charge(c, time_now());
     bool sooner = v->vtime < c->current->vtime;
     uint64_t limit = c->run_start + (sooner ? SCHED_RATELIMIT_NS : SLICE_NS);
     if (!c->turn_end || c->turn_end > limit) {
         c->turn_end = limit;
-        set_look(c, time_now());
+        set_look(c, now);
         sched_kick(c->id); /* it programs its timer anew */
     }
     unsigned idle = find_idle_cpu(v);
@@ -230,7 +228,8 @@ static void announce(struct cpu *c, struct vcpu *v)
         sched_kick(idle);
 }
 
-/* In the order of virtual time, from the back: most are near it. */
+/* In the order of virtual time, from the back: most are near it. c's clock must be right: who runs may have run alone, and
+ * uncharged, for long. */
 static void enqueue(struct cpu *c, struct vcpu *v)
 {
     struct list *at = &c->rq;
@@ -255,9 +254,11 @@ void sched_settle(struct cpu *c, struct vcpu *v)
     while (!v->running && !on_queue(v) && sched_eligible(v)) {
         unsigned target = moved ? c->id : choose_cpu(v);
         if (target == c->id) {
-            runstate_change(v, RUNSTATE_runnable, time_now());
+            uint64_t now = time_now();
+            runstate_change(v, RUNSTATE_runnable, now);
+            charge(c, now);
             enqueue(c, v);
-            announce(c, v);
+            announce(c, v, now);
             break;
         }
         /* On no queue and not running: nobody but the holder of its lock touches it. Once the new
@@ -559,8 +560,10 @@ static void requeue(struct cpu *c, struct vcpu *prev)
     spin_unlock(&c->rq_lock);
     struct cpu *other = sched_lock_vcpu(prev);
     if (!prev->running && !on_queue(prev) && sched_eligible(prev)) {
+        uint64_t now = time_now();
+        charge(other, now);
         enqueue(other, prev);
-        announce(other, prev);
+        announce(other, prev, now);
     }
     spin_unlock(&other->rq_lock);
 }

@@ -174,6 +174,36 @@ static void test_sleeper(void **state)
     for_all_seeds(play_sleeper);
 }
 
+/* ---- who comes late has saved nothing up, though nobody looked at the clock meanwhile ---- */
+
+#define LATE_NS (LONG_NS / 2)
+
+static void late_guest(struct vcpu *v)
+{
+    static evtchn_port_t none;
+    struct sched_poll op = {.timeout = LATE_NS};
+    op.ports.p = &none;
+    if (time_now() < LATE_NS && do_sched_op(v, SCHEDOP_poll, (uint64_t)&op, 0, 0, 0))
+        machine_fail("poll failed");
+    spin_guest(v);
+}
+
+static void play_late(uint64_t seed)
+{
+    machine_start(1, seed);
+    first = machine_domain(1, 1, false, spin_guest);
+    second = machine_domain(2, 1, false, late_guest);
+    machine_run(20000000);
+    uint64_t part = (LONG_NS - LATE_NS) / 2;
+    between("who came late", part * 85 / 100, ran(second), part * 115 / 100);
+}
+
+static void test_late(void **state)
+{
+    (void)state;
+    for_all_seeds(play_late);
+}
+
 /* ---- everything changes ---- */
 
 static void where_guest(struct vcpu *v)
@@ -235,7 +265,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_shares), cmocka_unit_test(test_weights),
         cmocka_unit_test(test_caps),       cmocka_unit_test(test_three_on_two),
-        cmocka_unit_test(test_sleeper),    cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_sleeper),    cmocka_unit_test(test_late),
+        cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
