@@ -128,6 +128,7 @@ HOST_CORE_BUILD := $(HOST_BUILD)/core
 -include tools/rules.mk
 -include balloon/rules.mk
 -include save-restore/rules.mk
+-include tests/bench/rules.mk
 
 DOM0 := $(BUILD)/dom0/initrd.gz
 dom0:
@@ -151,7 +152,7 @@ test:
 	packaging/deps.sh
 	@packaging/test.sh $(BUILD) CC=$(CC)
 
-bench: all dom0
+bench: all dom0 tools $(BUILD)/bench/pair.elf
 	$(PYTHON) tests/bench/run.py
 
 matrix: all dom0

@@ -9,7 +9,7 @@
  * ever adds.
  *
  * With `pal.boot` on the kernel's command line it reports that it runs and powers off: the boot
- * time is taken outside.
+ * time is taken outside. With `pal.stay` it reports and waits to be ended.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -245,6 +245,8 @@ int main(void)
     fflush(stdout);
     mount("proc", "/proc", "proc", 0, NULL);
     mount("tmpfs", "/tmp", "tmpfs", 0, NULL);
+    while (command_line_has("pal.stay"))
+        pause();
     if (!command_line_has("pal.boot")) {
         for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
             measure(&rows[i]);

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Measures native kernel, Debian's Xen and ours side by side.
 
-    run.py [--systems native,xen,ours] [--kernel 6.1] [--rows-only]
+    run.py [--systems native,xen,ours] [--kernel 6.1] [--parts single,domains,wall] [--rows-only]
 
-Instruction counts come from one run of micro.c as the first process on each
+single: instruction counts from one run of micro.c as the first process on each
 system; the time to /init is wall clock, the median of three boots after one
-that warms the host's caches.  Prints a table, writes build/bench/results.json.
-A system whose run fails leaves a gap in the table and a status of 1.
+that warms the host's caches.  domains: what domain 0 does with others, counted
+likewise (domains.py); wall: the same by the wall's clock, on two CPUs.
+Prints tables, writes build/bench/results.json.  A system whose run fails leaves
+a gap in its table and a status of 1.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
+import domains  # noqa: E402
 from qemu import BUILD, CACHE, HV, NATIVE, TOP, Failure, Machine, Qemu  # noqa: E402
 
 OUT = BUILD / "bench"
@@ -135,17 +138,9 @@ def table(figures):
     return "\n".join(lines)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--systems", default="native,xen,ours")
-    parser.add_argument("--kernel", default="6.1")
-    parser.add_argument("--rows-only", action="store_true", help="no boot times")
-    parser.add_argument("--strict", action="store_true", help="status 2 when a target is missed")
-    args = parser.parse_args()
-
-    images = {"native": NATIVE, "xen": XEN, "ours": HV}
-    initrd = prepare(args.kernel)
-    figures, failed = {}, False
+def measure_single(args, images, initrd):
+    """The rows of one kernel alone: ({system: figures}, all of it done)."""
+    figures, whole = {}, True
     for system in args.systems.split(","):
         print(f"bench: {system}", file=sys.stderr)
         try:
@@ -153,13 +148,55 @@ def main():
             if not args.rows_only:
                 figures[system]["boot"] = boot_seconds(images[system], args.kernel, initrd, OUT / system)
         except Failure as failure:
-            failed = True
+            whole = False
             print(f"bench: {system}: {failure}", file=sys.stderr)
-    print(table(figures))
-    release = (CACHE / f"linux-{args.kernel}" / "release").read_text().strip()
-    record = {"kernel": release, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "figures": figures}
+    return figures, whole
+
+
+def measure_domains(args, images, image, wall):
+    """The rows about domains: ({system: figures}, all of it done)."""
+    figures, whole = {}, True
+    for system in args.systems.split(","):
+        if system == "native":
+            continue
+        where = OUT / f"{system}-{'wall' if wall else 'domains'}"
+        print(f"bench: {system}, domains{', wall clock' if wall else ''}", file=sys.stderr)
+        try:
+            figures[system] = domains.measure(images[system], args.kernel, image, where, wall)
+        except Failure as failure:
+            whole = False
+            print(f"bench: {system}: {failure}", file=sys.stderr)
+    return figures, whole
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--systems", default="native,xen,ours")
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--parts", default="single,domains,wall")
+    parser.add_argument("--rows-only", action="store_true", help="the rows of one kernel, no boot times, no domains")
+    parser.add_argument("--strict", action="store_true", help="status 2 when a target is missed")
+    args = parser.parse_args()
+    parts = ["single"] if args.rows_only else args.parts.split(",")
+
+    images = {"native": NATIVE, "xen": XEN, "ours": HV}
+    initrd = prepare(args.kernel)
+    image = domains.prepare(args.kernel, initrd) if set(parts) - {"single"} else None
+    record = {"kernel": (CACHE / f"linux-{args.kernel}" / "release").read_text().strip()}
+    record["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    failed, missed = False, []
+    for part in parts:
+        if part == "single":
+            figures, whole = measure_single(args, images, initrd)
+            missed += [row for row in [*ROWS, "boot"] if verdict(figures, row) not in ("", "ok")]
+            print(table(figures))
+        else:
+            figures, whole = measure_domains(args, images, image, part == "wall")
+            missed += domains.missed(figures) if part == "domains" else []
+            print(domains.table(figures, ROWS, part == "wall"))
+        failed |= not whole
+        record["figures" if part == "single" else part] = figures
     (OUT / "results.json").write_text(json.dumps(record, indent=2) + "\n")
-    missed = [row for row in [*ROWS, "boot"] if verdict(figures, row) not in ("", "ok")]
     return 1 if failed else 2 if args.strict and missed else 0
 
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""The rows about domains: the same domain 0 on Debian's Xen with xl and on ours with pal."""
+
+import os
+import re
+import subprocess
+
+from qemu import BUILD, CACHE, TOP, Failure, Machine, Qemu
+
+OUT = BUILD / "bench"
+IMAGE = TOP / "tests" / "bench" / "image"
+TOOLS = TOP / "tools" / "dom0-image"
+ROWS = {
+    "create": "create a stock guest, the command",
+    "create_first": "  the same, caches empty",
+    "create_init": "create to the guest's /init",
+    "destroy": "destroy it",
+    "event_round_trip": "event round trip of two guests",
+    "grant_map_one": "grant map + unmap, one page",
+    "grant_map": "grant map + unmap, of 32, a page",
+    "grant_copy": "grant copy, of 32, a page",
+    "disk_write": "virtual disk, write a page",
+    "disk_read": "virtual disk, read a page",
+    "net_guests": "network guest to guest, a page",
+    "net_to_dom0": "network guest to domain 0, a page",
+    "net_from_dom0": "network domain 0 to guest, a page",
+}
+# In a guest: the rows of micro.c with this before their names.
+GUEST = "guest_"
+# The share of the peer's figure that a row may take; the others: all of it.
+SHARE = {"create": 0.25}
+PARTS = ("life", "pair", "micro", "disk", "net")
+
+
+def compile_static(name, *flags):
+    compiler = os.environ.get("CC", "gcc")
+    binary = OUT / name
+    options = ["-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror", *flags]
+    subprocess.run([compiler, *options, "-o", binary, TOP / "tests" / "bench" / f"{name}.c"], check=True)
+    return binary
+
+
+def prepare(kernel, micro_initrd):
+    """Domain 0's image with both tools, the programs of the bench and the guests' images."""
+    stopwatch, transfer = compile_static("stopwatch"), compile_static("transfer")
+    guest = OUT / "guest.gz"
+    modules = [f"--only={name}" for name in ("xen_blkfront", "xen_netfront", "af_packet")]
+    programs = [f"--add=bin/{name}={IMAGE / name}" for name in ("bench-disk", "bench-server", "bench-client")]
+    subprocess.run(
+        [TOOLS / "mkinitrd.py", "--kernel", CACHE / f"linux-{kernel}", *modules, *programs, "--init", TOOLS / "guest" / "init"]
+        + [f"--add=bin/transfer={transfer}", "-o", guest],
+        check=True,
+    )
+    added = {
+        "checks/bench": IMAGE / "bench",
+        "bin/stopwatch": stopwatch,
+        "bin/transfer": transfer,
+        "etc/xen/scripts/block": IMAGE / "block",
+        "etc/xen/scripts/vif-bridge": IMAGE / "vif-bridge",
+        "bench/micro.gz": micro_initrd,
+        "bench/guest.gz": guest,
+        "bench/pair.elf": OUT / "pair.elf",
+    }
+    environment = dict(os.environ, PAL_ADD=" ".join(f"{path}={source}" for path, source in added.items()), PAL_BUILD=str(OUT))
+    (OUT / "tools").mkdir(exist_ok=True)
+    (OUT / "tools" / "pal").unlink(missing_ok=True)
+    os.link(BUILD / "tools" / "pal", OUT / "tools" / "pal")
+    subprocess.run([TOOLS / "build-domains.sh", kernel], check=True, env=environment, stdout=subprocess.DEVNULL)
+    return OUT / "dom0" / f"initrd-domains-{kernel}.gz"
+
+
+def best(text):
+    """{row: the smallest of its figures}, from the lines of a run."""
+    found = {}
+    for row, figure in re.findall(r"^BENCH (\w+) (\d+)\s*$", text, re.M):
+        found[row] = min(int(figure), found.get(row, int(figure)))
+    return found
+
+
+def measure(hv, kernel, initrd, directory, wall=False, parts=PARTS):
+    """One run of the parts on one hypervisor: {row: nanoseconds}, on one CPU by the count of instructions unless `wall`."""
+    machine = Machine(
+        hv=hv,
+        kernel=kernel,
+        initrd=initrd,
+        cpus=2 if wall else 1,
+        memory="2G",
+        dom0_mem="1G",
+        kernel_args=f"quiet pal.domains pal.run=bench bench.parts={','.join(parts)}",
+        accel="tcg,thread=multi" if wall else "tcg,thread=single",
+        extra=() if wall else ("-icount", "shift=0,sleep=off"),
+    )
+    with Qemu(machine, directory) as qemu:
+        qemu.expect(r"PAL-START ok", 300)
+        qemu.expect(r"BENCH-END\s", 1200, early=(r"BENCH-GAVE-UP", r"PANIC.*", r"Panic on CPU.*"))
+        qemu.wait_exit(120)
+        return best(qemu.text())
+
+
+def verdict(figures, row):
+    """'ok', '', or that the row takes more than its share of the peer's figure."""
+    xen, ours = (figures.get(system, {}).get(row) for system in ("xen", "ours"))
+    if xen is None or ours is None:
+        return ""
+    return "ok" if ours <= xen * SHARE.get(row, 1) else "missed"
+
+
+def missed(figures):
+    return [row for row in figures.get("ours", {}) if verdict(figures, row) == "missed"]
+
+
+def table(figures, guest_rows, wall=False):
+    """The figures as text; those of guest_rows were taken inside a guest."""
+    lines = [f"{'operation':40}{'xen, xl':>16}{'ours, pal':>16}{'ours/xen':>10}  target"]
+    for row, title in {**ROWS, **{GUEST + row: f"in a guest: {title}" for row, title in guest_rows.items()}}.items():
+        xen, ours = (figures.get(system, {}).get(row) for system in ("xen", "ours"))
+        shown = ["-" if value is None else f"{value:,}" for value in (xen, ours)]
+        ratio = f"{ours / xen:.2f}" if xen and ours else "-"
+        lines.append(f"{title:40}{shown[0]:>16}{shown[1]:>16}{ratio:>10}  {verdict(figures, row)}")
+    lines.append("nanoseconds on two CPUs under emulation" if wall else "guest instructions and nanoseconds of waiting, one CPU")
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""What the bench makes of the lines of a run; no machine is started."""
+
+import sys
+
+from qemu import TOP
+
+sys.path.insert(0, str(TOP / "tests" / "bench"))
+import domains  # noqa: E402
+
+
+def test_smallest_figure_counts():
+    text = "BENCH-INIT\nBENCH create 300\nnoise BENCH create 1\nBENCH create 200 \nBENCH destroy 7\nBENCH broken\n"
+    assert domains.best(text) == {"create": 200, "destroy": 7}
+
+
+def test_targets():
+    xen = {"create": 400, "destroy": 100, "grant_map": 100}
+    figures = {"xen": xen, "ours": {"create": 101, "destroy": 100, "grant_map": 101, "disk_read": 5}}
+    assert domains.missed(figures) == ["create", "grant_map"]
+    figures["ours"]["create"] = 100
+    assert domains.missed(figures) == ["grant_map"]
+    assert domains.missed({"xen": xen}) == [] and domains.missed({"ours": xen}) == []
+
+
+def test_table_shows_gaps():
+    figures = {"xen": {"create": 4000}, "ours": {"create": 1000, "guest_fork": 5}}
+    lines = domains.table(figures, {"fork": "fork + exit + wait"}).splitlines()
+    create = next(line for line in lines if line.startswith(domains.ROWS["create"]))
+    assert create.split()[-4:] == ["4,000", "1,000", "0.25", "ok"]
+    fork = next(line for line in lines if "in a guest: fork" in line)
+    assert fork.split()[-3:] == ["-", "5", "-"]
