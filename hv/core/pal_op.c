@@ -87,6 +87,12 @@ static long op_stats(uint64_t arg)
     return copy_to_guest(arg, &s, sizeof(s)) ? -XEN_EFAULT : 0;
 }
 
+static uint32_t frame_flags(uint64_t word)
+{
+    return (word & ROLE_VALIDATED ? PAL_FRAME_validated : 0) |
+           (word & ROLE_PINNED ? PAL_FRAME_pinned : 0) | (word & ROLE_BUSY ? PAL_FRAME_busy : 0);
+}
+
 static long op_frame(uint64_t arg)
 {
     struct pal_frame p;
@@ -101,8 +107,7 @@ static long op_frame(uint64_t arg)
     p.role = role_of(word);
     p.role_count = (uint32_t)role_count(word);
     p.refs = load_relaxed(&f->refs);
-    p.flags = (word & ROLE_VALIDATED ? PAL_FRAME_validated : 0) |
-              (word & ROLE_PINNED ? PAL_FRAME_pinned : 0) | (word & ROLE_BUSY ? PAL_FRAME_busy : 0);
+    p.flags = frame_flags(word);
     p.pad = 0;
     return copy_to_guest(arg, &p, sizeof(p)) ? -XEN_EFAULT : 0;
 }
@@ -143,6 +148,74 @@ static long op_domain(uint64_t arg)
     return copy_to_guest(arg, &a, sizeof(a)) ? -XEN_EFAULT : 0;
 }
 
+/* ---- the frames of a domain ---- */
+
+#define FRAMES_SOME   32   /* entries written at a time */
+#define FRAMES_STRIDE 4096 /* frames looked at between preemption points */
+
+/* The next frame from m on that the domain has and did not give back, with what it is. */
+static bool owned_at(const struct domain *d, uint64_t m, struct pal_owned *o)
+{
+    const struct frame *f = frame_of(mfn(m));
+    uint64_t word;
+
+    if (!frame_is_ram(mfn(m)) || load_relaxed(&f->owner) != d->mm.id ||
+        !(load_relaxed(&f->refs) & REF_OWNED))
+        return false;
+    word = load_relaxed(&f->role);
+    *o = (struct pal_owned){m, load_relaxed(&m2p_table[m]),
+                            role_count(word) ? (uint32_t)role_of(word) : PAL_ROLE_none,
+                            frame_flags(word)};
+    return true;
+}
+
+/* Some entries from *next on, which moves. */
+static unsigned owned_some(const struct domain *d, uint64_t *next, struct pal_owned *some,
+                           unsigned room)
+{
+    unsigned n = 0;
+
+    for (; *next < frame_count && n < room; ++*next) {
+        if (owned_at(d, *next, &some[n]))
+            n++;
+        if (*next % FRAMES_STRIDE == 0)
+            env_preempt_point();
+    }
+    return n;
+}
+
+static long list_frames(const struct domain *d, struct pal_frames *p)
+{
+    struct pal_owned some[FRAMES_SOME];
+    uint32_t done = 0;
+
+    while (done < p->room && p->next < frame_count) {
+        unsigned n = owned_some(d, &p->next, some, min(p->room - done, (uint32_t)FRAMES_SOME));
+
+        if (copy_to_guest(p->list + done * sizeof(*some), some, n * sizeof(*some)))
+            return -XEN_EFAULT;
+        done += n;
+        env_preempt_point();
+    }
+    if (p->next >= frame_count)
+        p->next = ~0ull;
+    return done;
+}
+
+static long op_frames(uint64_t arg)
+{
+    struct pal_frames p;
+
+    if (copy_from_guest(&p, arg, sizeof(p)))
+        return -XEN_EFAULT;
+    struct domain *d = p.domain < DOMID_FIRST_RESERVED ? domain_get(p.domain) : NULL;
+    if (!d)
+        return -XEN_ESRCH;
+    long result = list_frames(d, &p);
+    domain_put(d);
+    return result >= 0 && copy_to_guest(arg, &p, sizeof(p)) ? -XEN_EFAULT : result;
+}
+
 long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     (void)v, (void)a3, (void)a4, (void)a5;
@@ -155,6 +228,8 @@ long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
         return op_frame(arg);
     case PALOP_domain:
         return op_domain(arg);
+    case PALOP_frames:
+        return op_frames(arg);
     default:
         return -XEN_ENOSYS;
     }

@@ -174,6 +174,9 @@ static void load_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     v->kernel_sp = c->kernel_sp;
     v->kernel_ss = (uint16_t)(c->kernel_ss | 3);
     v->in_kernel = c->flags & VGCF_in_kernel;
+    v->ts = c->ctrlreg[0] & CR0_TS;
+    if (c->ctrlreg[4]) /* 0: as it was made */
+        msr_init_cr4(v, c->ctrlreg[4]);
     v->iopl =
         (u->rflags & RFLAGS_IOPL) / (RFLAGS_IOPL / 3); /* virtual: what its flags would have said */
 }
@@ -322,6 +325,8 @@ void vcpu_get_context(const struct vcpu *v, struct vcpu_guest_context *c)
     if (v->state == VCPU_RUNNABLE || v->state == VCPU_BLOCKED)
         c->flags |= VGCF_online;
     get_registers(v, c);
+    if (v->state == VCPU_BLOCKED)
+        c->user_regs.rax = 0; /* what it waits in will have succeeded */
     get_callbacks(v, c);
     get_tables(v, c);
     c->vm_assist = v->domain->vm_assist;

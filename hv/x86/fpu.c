@@ -35,11 +35,10 @@ int fpu_init_vcpu(struct vcpu *v)
 
 void fpu_load_image(struct vcpu *v, const void *fxsave)
 {
-    reset_image(v->xsave);
     memcpy(v->xsave, fxsave, FXSAVE_SIZE);
     *(uint32_t *)((char *)v->xsave + 24) &= ~MXCSR_RESERVED;
     if (cpu_features.xsave)
-        *(uint64_t *)((char *)v->xsave + FXSAVE_SIZE) = XSTATE_LEGACY;
+        *(uint64_t *)((char *)v->xsave + FXSAVE_SIZE) |= XSTATE_LEGACY;
 }
 
 struct xsave_header {

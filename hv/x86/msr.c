@@ -84,9 +84,14 @@ uint64_t msr_guest_cr4(const struct vcpu *v)
     return (read_cr4() & CR4_GUEST_SEES) | (v->cr4 & cr4_owned());
 }
 
-void msr_guest_set_cr4(struct vcpu *v, uint64_t value)
+void msr_init_cr4(struct vcpu *v, uint64_t value)
 {
     v->cr4 = value & cr4_owned();
+}
+
+void msr_guest_set_cr4(struct vcpu *v, uint64_t value)
+{
+    msr_init_cr4(v, value);
     msr_load(v);
 }
 

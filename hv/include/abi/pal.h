@@ -80,4 +80,23 @@ struct pal_domain {
     uint64_t shared_pages; /* the hypervisor's own that it may map */
 };
 
+/*
+ * The frames that a domain owns, in the order of machine frame numbers. arg: struct pal_frames.
+ * Called again and again until next is ~0; who wants one picture of all stops the domain first.
+ * Returns the number of entries written to the list. -ESRCH: there is no such domain.
+ */
+#define PALOP_frames 4
+struct pal_frames {
+    uint32_t domain; /* IN */
+    uint32_t room;   /* IN: entries that the list has room for */
+    uint64_t next;   /* IN: the first frame to look at; written: where to go on, ~0: that was all */
+    uint64_t list;   /* IN: address of the entries */
+};
+struct pal_owned {
+    uint64_t mfn;
+    uint64_t gfn;   /* what the machine-to-physical table says: the guest's own word */
+    uint32_t role;  /* PAL_ROLE_*, none when nothing holds it in its role */
+    uint32_t flags; /* PAL_FRAME_* */
+};
+
 #endif

@@ -32,14 +32,16 @@ void guest_cpuid(struct vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t out[4
 /* Load what RDTSC, RDTSCP and RDPID of v depend on, where it differs from what this CPU has: TSC_AUX, CR4.TSD (hv/x86/msr.c).
  * At context switch to v. */
 void msr_load(struct vcpu *v);
+/* Its CR4, as far as it is a guest's to choose; v does not run. */
+void msr_init_cr4(struct vcpu *v, uint64_t value);
 
 /* Segment base of the running guest, live registers. */
 uint64_t guest_segment_base(struct vcpu *v, const struct regs *regs, unsigned segment);
 
 /* FPU (hv/x86/fpu.c) */
 int fpu_init_vcpu(struct vcpu *v);
-void fpu_load_image(struct vcpu *v,
-                    const void *fxsave); /* 512 bytes, of a context; v does not run */
+/* x87 and SSE from the 512 bytes of a context; what else there is stays as it is. v does not run. */
+void fpu_load_image(struct vcpu *v, const void *fxsave);
 /* The same from a whole area in the standard XSAVE form, cpu_features.xsave_size bytes. 0, -EINVAL. */
 int fpu_load_xsave(struct vcpu *v, const void *area);
 void fpu_restore(struct vcpu *v); /* before returning to the guest */
