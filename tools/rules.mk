@@ -2,7 +2,7 @@
 # User space of domain 0: libpal, the domain builder, pal.
 #   tools            build/tools/pal and what belongs to it
 #   install          into $(DESTDIR)$(PREFIX)
-# Packages: libxen-dev libjansson-dev libsmartcols-dev libxml2-dev libmd-dev liblzma-dev libzstd-dev zlib1g-dev
+# Packages: libxen-dev libjansson-dev libsmartcols-dev libxml2-dev libsodium-dev liblzma-dev libzstd-dev zlib1g-dev
 
 TOOLS      := $(BUILD)/tools
 PREFIX     ?= /usr
@@ -12,7 +12,7 @@ TOOLS_XML  := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/li
 # Only what is public: the parts below include "libpal/..." and "builder/...".
 TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
 	-ffile-prefix-map=$(CURDIR)/= -Wall -Wextra -Werror -Wmissing-prototypes -Itools -I$(BUILD)/generated
-TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -ljansson -lsmartcols -lmd -llzma -lzstd -lz
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -ljansson -lsmartcols -lsodium -llzma -lzstd -lz
 
 # The builder shares the hypervisor's readers of kernel images, compiled for the host.
 TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Unpacked kernels by content: the file's name is the SHA-256 of the packed bytes, its size the
- * unpacked size. A file appears under its name only when it is complete. The directory belongs to
+ * Unpacked kernels by content: the file's name is the BLAKE2b hash of the packed bytes, its size
+ * the unpacked size. A file appears under its name only when it is complete. The directory belongs to
  * root alone, so that nobody else can put a kernel in another's place.
  */
 #include "builder/image.h"
@@ -14,9 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <sha2.h>
+#include <sodium.h>
 
 #define KEEP_MOST 8 /* kernels; the one used longest ago goes first */
+#define NAME_SIZE (2 * crypto_generichash_BYTES + 1)
 
 const char *pal_cache_directory(void)
 {
@@ -41,22 +42,28 @@ static int open_directory(bool make)
     return fd;
 }
 
-static void name_of(const void *packed, size_t size, char name[SHA256_DIGEST_STRING_LENGTH])
+/* Most of the time that making a domain of a known kernel takes is spent here: hence the fast hash. */
+static bool name_of(const void *packed, size_t size, char name[NAME_SIZE])
 {
-    SHA256Data(packed, size, name);
+    uint8_t hash[crypto_generichash_BYTES];
+
+    if (sodium_init() < 0 || crypto_generichash(hash, sizeof(hash), packed, size, NULL, 0))
+        return false;
+    sodium_bin2hex(name, NAME_SIZE, hash, sizeof(hash));
+    return true;
 }
 
 void *pal_cache_find(const void *packed, size_t packed_size, size_t unpacked_size)
 {
-    char name[SHA256_DIGEST_STRING_LENGTH];
-    int directory = open_directory(false), fd;
+    char name[NAME_SIZE];
+    int directory = open_directory(false), fd = -1;
     void *at = MAP_FAILED;
     struct stat st;
 
     if (directory < 0)
         return NULL;
-    name_of(packed, packed_size, name);
-    fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (name_of(packed, packed_size, name))
+        fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     close(directory);
     if (fd < 0)
         return NULL;
@@ -111,14 +118,14 @@ static bool write_all(int fd, const char *data, size_t size)
 
 void pal_cache_keep(const void *packed, size_t packed_size, const void *data, size_t size)
 {
-    char name[SHA256_DIGEST_STRING_LENGTH], partial[32];
-    int directory = open_directory(true), fd;
+    char name[NAME_SIZE], partial[32];
+    int directory = open_directory(true), fd = -1;
 
     if (directory < 0)
         return;
-    name_of(packed, packed_size, name);
     snprintf(partial, sizeof(partial), ".part-%ld", (long)getpid());
-    fd = openat(directory, partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (name_of(packed, packed_size, name))
+        fd = openat(directory, partial, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0) {
         bool whole = write_all(fd, data, size);
 

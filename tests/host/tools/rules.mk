@@ -20,7 +20,7 @@ $(HOST_TOOLS)/test_cache: tests/host/tools/test_cache.c tools/builder/cache.c
 $(HOST_TOOLS)/test_progress: tests/host/tools/test_progress.c tools/libpal/progress.c
 $(HOST_TOOLS_TESTS): $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk
 	@mkdir -p $(@D)
-	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lmd -ljansson -o $@
+	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lsodium -ljansson -o $@
 $(HOST_TOOLS)/fuzz_config: tests/host/tools/fuzz_config.c $(HOST_TOOLS_CONFIG) $(wildcard tools/libpal/*.h) tools/libpal/schema.rng
 	@mkdir -p $(@D)
 	clang $(HOST_TOOLS_FLAGS) -fsanitize=fuzzer $(filter %.c %.S,$^) -o $@
