@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file is first one without any name (O_TMPFILE), so that not even a kill leaves something
+ * behind; it is linked and then renamed over the target, which replaces an older file in one step. Where
+ * the file system cannot do so, it begins under a temporary name beside the target.
+ */
+#include "image/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define FLUSH_STEP (8u << 20)
+#define ATTEMPTS   100
+
+static const char *shown(const struct output *o)
+{
+    return o->path ? o->path : "the output";
+}
+
+static int fail(const struct output *o, const char *doing, struct pal_error *e)
+{
+    return pal_fail(e, PAL_SAVE_WRITE, "%s %s: %s (after %llu bytes)", doing, shown(o),
+                    strerror(errno), (unsigned long long)o->offset);
+}
+
+static int split(struct output *o, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    o->path = strdup(path);
+    if (!slash)
+        o->directory = strdup(".");
+    else
+        o->directory = slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
+    if (!o->path || !o->directory)
+        return -1;
+    o->name = slash ? o->path + (slash - path) + 1 : o->path;
+    return 0;
+}
+
+/* ".NAME.0123456789abcdef.part" in the directory: a new one each time. */
+static char *temporary_name(const struct output *o)
+{
+    uint64_t number = 0;
+    char *text = NULL;
+
+    if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+        return NULL;
+    if (asprintf(&text, "%s/.%.200s.%016llx.part", o->directory, o->name,
+                 (unsigned long long)number) < 0)
+        return NULL;
+    return text;
+}
+
+static int open_named(struct output *o)
+{
+    for (unsigned i = 0; i < ATTEMPTS; i++) {
+        char *name = temporary_name(o);
+
+        if (!name)
+            return -1;
+        o->fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (o->fd >= 0) {
+            o->temporary = name;
+            return 0;
+        }
+        free(name);
+        if (errno != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
+int output_create(struct output *o, const char *path, struct pal_error *e)
+{
+    struct stat st;
+
+    *o = (struct output){.fd = -1};
+    if (split(o, path))
+        return fail(o, "naming", e);
+    if (!o->name[0] || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))) {
+        errno = EISDIR;
+        return fail(o, "creating", e);
+    }
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        errno = EEXIST; /* a device or a pipe would be replaced: surely not meant */
+        return fail(o, "creating", e);
+    }
+    o->fd = open(o->directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    if (o->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL))
+        open_named(o);
+    return o->fd < 0 ? fail(o, "creating", e) : 0;
+}
+
+int output_stream(struct output *o, int fd, struct pal_error *e)
+{
+    struct stat st;
+
+    *o = (struct output){.fd = fd};
+    if (fstat(fd, &st))
+        return fail(o, "writing to", e);
+    o->waits = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+    return 0;
+}
+
+/* Wait until something can be written; a pipe then takes PIPE_BUF bytes at once. */
+static int wait_room(struct output *o, struct pal_error *e)
+{
+    for (;;) {
+        struct pollfd p = {.fd = o->fd, .events = POLLOUT};
+        int ready = poll(&p, 1, 100);
+
+        if (ready > 0)
+            return 0;
+        if (ready < 0 && errno != EINTR)
+            return fail(o, "writing", e);
+        if (o->patience && !o->patience(o->context))
+            return pal_fail(e, PAL_SAVE_STOPPED, "stopped while waiting for the reader of %s",
+                            shown(o));
+    }
+}
+
+/* One write; SIGPIPE becomes an error of this call instead of the program's end. */
+static ssize_t write_quietly(const struct output *o, const struct iovec *parts, unsigned count)
+{
+    struct timespec now = {0, 0};
+    sigset_t pipe, old, pending;
+    ssize_t done;
+    int error;
+
+    if (!o->waits)
+        return writev(o->fd, parts, (int)(count < IOV_MAX ? count : IOV_MAX));
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe, &old);
+    done = write(o->fd, parts->iov_base, parts->iov_len < PIPE_BUF ? parts->iov_len : PIPE_BUF);
+    error = errno;
+    if (done < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    errno = error;
+    return done;
+}
+
+static unsigned advance(struct iovec **parts, unsigned count, size_t by)
+{
+    while (count > 0 && by >= (*parts)->iov_len) {
+        by -= (*parts)->iov_len;
+        ++*parts;
+        count--;
+    }
+    if (count > 0) {
+        (*parts)->iov_base = (char *)(*parts)->iov_base + by;
+        (*parts)->iov_len -= by;
+    }
+    return count;
+}
+
+/* Let the disk begin early, so that the sync at the end finds little to do. */
+static void flush_early(struct output *o)
+{
+    if (!o->path || o->offset - o->flushed < FLUSH_STEP)
+        return;
+    sync_file_range(o->fd, (off_t)o->flushed, (off_t)(o->offset - o->flushed),
+                    SYNC_FILE_RANGE_WRITE);
+    o->flushed = o->offset;
+}
+
+int output_write(struct output *o, struct iovec *parts, unsigned count, struct pal_error *e)
+{
+    count = advance(&parts, count, 0);
+    while (count > 0) {
+        ssize_t done;
+
+        if (o->waits && wait_room(o, e))
+            return -1;
+        done = write_quietly(o, parts, count);
+        if (done < 0 && (errno == EINTR || (errno == EAGAIN && o->waits)))
+            continue;
+        if (done == 0)
+            errno = ENOSPC;
+        if (done <= 0)
+            return fail(o, "writing", e);
+        o->offset += (uint64_t)done;
+        count = advance(&parts, count, (size_t)done);
+    }
+    flush_early(o);
+    return 0;
+}
+
+int output_sync(struct output *o, struct pal_error *e)
+{
+    return o->path && fsync(o->fd) ? fail(o, "syncing", e) : 0;
+}
+
+static int link_temporary(struct output *o)
+{
+    char self[40];
+
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", o->fd);
+    for (unsigned i = 0; i < ATTEMPTS; i++) {
+        char *name = temporary_name(o);
+
+        if (!name)
+            return -1;
+        if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
+            o->temporary = name;
+            return 0;
+        }
+        free(name);
+        if (errno != EEXIST)
+            return -1;
+    }
+    return -1;
+}
+
+static int sync_directory(const struct output *o)
+{
+    int fd = open(o->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 ? -1 : fsync(fd);
+
+    if (rc && errno == EINVAL) /* a file system that has no such thing */
+        rc = 0;
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int output_publish(struct output *o, struct pal_error *e)
+{
+    if (!o->path)
+        return 0;
+    if (!o->temporary && link_temporary(o))
+        return fail(o, "naming", e);
+    if (rename(o->temporary, o->path))
+        return fail(o, "naming", e);
+    free(o->temporary);
+    o->temporary = NULL;
+    if (sync_directory(o) == 0)
+        return 0;
+    fail(o, "syncing the directory of", e);
+    unlink(o->path); /* it might be gone after a power cut: better now than unnoticed */
+    return -1;
+}
+
+void output_close(struct output *o)
+{
+    if (o->temporary)
+        unlink(o->temporary);
+    if (o->path && o->fd >= 0)
+        close(o->fd);
+    free(o->temporary);
+    free(o->directory);
+    free(o->path);
+    *o = (struct output){.fd = -1};
+}

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All memory into chunks, in parallel. A worker takes the next pages in order, looks at them, packs
+ * what is left of them; the caller's thread writes the chunks in their order. Chunks lie in a ring: who
+ * would overtake the writing by more than the ring waits, which bounds memory and is the back-pressure
+ * that the effort goes by.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "image/codec.h"
+#include "image/limits.h"
+#include "image/repeat.h"
+#include "image/threads.h"
+#include "image/writer_state.h"
+
+#define PAGE    IMAGE_PAGE_SIZE
+#define CHUNK   IMAGE_CHUNK_PAGES
+#define SPARE   4u /* chunks in the ring beyond one for each worker */
+#define SAMPLE  2048u
+#define SAMPLES 8u
+
+/* One chunk on its way. Only one thread has it at a time. */
+struct job {
+    bool done; /* packed, not yet written; under the lock */
+    struct image_page pages[CHUNK];
+    unsigned count;
+    const uint8_t *base; /* where they are shown; NULL: not any more */
+    unsigned shown;      /* how many */
+    struct image_record record;
+    struct image_chunk head;
+    struct image_run runs[CHUNK];
+    const uint8_t *data[CHUNK]; /* the pages that are written */
+    unsigned data_count;
+    uint8_t *side;   /* a chunk's room: canonical pages, later all data side by side */
+    uint8_t *packed; /* likewise */
+    size_t packed_size;
+};
+
+struct packer {
+    struct threads threads; /* its lock is for all but what is marked */
+    struct image_writer *w; /* the caller's thread only; bitmap and header: nobody changes them */
+    const struct image_source *source;
+    pthread_mutex_t repeats_lock;
+    struct repeats *repeats; /* find: under repeats_lock */
+    struct job *jobs;
+    unsigned job_count;
+    uint64_t next_gfn; /* the first that is in no chunk yet; domain.frames: none is left */
+    uint64_t taken;    /* chunks begun */
+    uint64_t written;
+    unsigned ready; /* chunks packed and not yet written */
+    enum effort effort;
+};
+
+/* ---- one chunk: what its pages are ---- */
+
+static void add_run(struct job *j, const struct image_page *page, enum image_kind kind,
+                    uint32_t source)
+{
+    struct image_run *last = j->head.runs ? &j->runs[j->head.runs - 1] : NULL;
+
+    if (last && last->gfn + last->count == page->gfn && last->kind == kind &&
+        last->type == page->type &&
+        (kind != IMAGE_REPEAT || last->source + last->count == source)) {
+        last->count++;
+        return;
+    }
+    j->runs[j->head.runs++] =
+        (struct image_run){page->gfn, 1, source, (uint8_t)kind, page->type, 0};
+}
+
+/* The content of one page that is not plain, in its canonical form. */
+static const uint8_t *canonical(struct packer *p, struct job *j, unsigned i, struct pal_error *e)
+{
+    uint8_t *out = j->side + (size_t)i * PAGE;
+
+    if (!type_is_known(j->pages[i].type)) {
+        pal_fail(e, PAL_SYS_FAILED, "frame %u has a type no image can hold (%#x)", j->pages[i].gfn,
+                 j->pages[i].type);
+        return NULL;
+    }
+    if (p->source->canonical(p->source->context, &j->pages[i], j->base + (size_t)i * PAGE, out, e))
+        return NULL;
+    return out;
+}
+
+static void find_repeats(struct packer *p, const struct job *j, const struct page_hash *hash,
+                         uint32_t *same)
+{
+    pthread_mutex_lock(&p->repeats_lock);
+    for (unsigned i = 0; i < j->count; i++)
+        if (same[i]) /* set before: to be looked for */
+            same[i] = repeats_find(p->repeats, hash[i], j->pages[i].gfn);
+        else
+            same[i] = UINT32_MAX;
+    pthread_mutex_unlock(&p->repeats_lock);
+}
+
+/* Sort the pages into runs. */
+static int look(struct packer *p, struct job *j, struct pal_error *e)
+{
+    const uint8_t *content[CHUNK]; /* NULL: zero */
+    struct page_hash hash[CHUNK];
+    uint32_t same[CHUNK] = {0};
+
+    for (unsigned i = 0; i < j->count; i++) {
+        bool plain = j->pages[i].type == IMAGE_NORMAL;
+
+        content[i] = plain ? j->base + (size_t)i * PAGE : canonical(p, j, i, e);
+        if (!content[i])
+            return -1;
+        if (page_is_zero(content[i])) {
+            content[i] = NULL;
+        } else if (plain) {
+            hash[i] = repeats_hash(p->repeats, content[i]);
+            same[i] = 1;
+        }
+    }
+    find_repeats(p, j, hash, same);
+    for (unsigned i = 0; i < j->count; i++) {
+        if (!content[i])
+            add_run(j, &j->pages[i], IMAGE_ZERO, 0);
+        else if (same[i] != UINT32_MAX)
+            add_run(j, &j->pages[i], IMAGE_REPEAT, same[i]);
+        else {
+            add_run(j, &j->pages[i], IMAGE_DATA, 0);
+            j->data[j->data_count++] = content[i];
+        }
+    }
+    return 0;
+}
+
+/* ---- one chunk: packing ---- */
+
+/* All data side by side. In place: a page never moves up, and the ones before it have moved. */
+static const uint8_t *gather(struct job *j)
+{
+    bool together = true;
+
+    for (unsigned i = 1; i < j->data_count; i++)
+        together = together && j->data[i] == j->data[i - 1] + PAGE;
+    if (together)
+        return j->data[0];
+    for (unsigned i = 0; i < j->data_count; i++) {
+        uint8_t *to = j->side + (size_t)i * PAGE;
+
+        if (j->data[i] != to)
+            memcpy(to, j->data[i], PAGE);
+        j->data[i] = to;
+    }
+    return j->side;
+}
+
+/* Is it worth the time? Random data is recognised by a few pieces of it. */
+static bool promising(struct codec *codec, enum effort effort, const uint8_t *data, size_t size,
+                      uint8_t *room)
+{
+    uint8_t sample[SAMPLES * SAMPLE];
+    enum image_codec unused;
+    size_t packed;
+
+    if (effort <= EFFORT_LZ4 || size < 4 * sizeof(sample))
+        return true;
+    for (unsigned i = 0; i < SAMPLES; i++)
+        memcpy(sample + i * SAMPLE, data + size / SAMPLES * i, SAMPLE);
+    packed = codec_pack(codec, EFFORT_ZLIB_FAST, sample, sizeof(sample), room, &unused);
+    return packed && packed < sizeof(sample) / 32 * 31;
+}
+
+static void pack(struct codec *codec, struct job *j, enum effort effort)
+{
+    size_t size = (size_t)j->data_count * PAGE;
+    enum image_codec used = IMAGE_STORED;
+    const uint8_t *data;
+
+    j->packed_size = 0;
+    if (effort != EFFORT_STORED && size) {
+        data = gather(j);
+        if (promising(codec, effort, data, size, j->packed))
+            j->packed_size = codec_pack(codec, effort, data, size, j->packed, &used);
+        if (j->packed_size > size / 32 * 31)
+            j->packed_size = 0; /* not worth unpacking */
+    }
+    j->head.codec = j->packed_size ? used : IMAGE_STORED;
+}
+
+/* Everything of the record that the writing need not do. */
+static void seal(struct packer *p, struct job *j)
+{
+    uint64_t seed = p->w->header.id;
+    struct checksum sum;
+
+    j->record = (struct image_record){.type = IMAGE_CHUNK};
+    j->record.body_length = (uint32_t)(sizeof(j->head) + j->head.runs * sizeof(j->runs[0]));
+    if (j->packed_size) {
+        j->record.data_length = (uint32_t)j->packed_size;
+        j->record.data_checksum = checksum_of(seed, j->packed, j->packed_size);
+        return;
+    }
+    j->record.data_length = j->data_count * PAGE;
+    checksum_begin(&sum, seed);
+    for (unsigned i = 0; i < j->data_count; i++)
+        checksum_add(&sum, j->data[i], PAGE);
+    j->record.data_checksum = checksum_end(&sum, NULL, 0);
+}
+
+static void unmap(struct packer *p, struct job *j)
+{
+    if (j->base)
+        p->source->unmap(p->source->context, j->base, j->shown);
+    j->base = NULL;
+}
+
+static int do_chunk(struct packer *p, struct codec *codec, struct job *j, enum effort effort,
+                    struct pal_error *e)
+{
+    unmap(p, j); /* of the chunk that had this place before */
+    j->head = (struct image_chunk){0};
+    j->data_count = 0;
+    j->shown = j->count;
+    j->base = p->source->map(p->source->context, j->pages, j->count, e);
+    if (!j->base)
+        return pal_fail(e, PAL_SYS_FAILED, "frames from %u on cannot be read", j->pages[0].gfn);
+    if (look(p, j, e))
+        return -1;
+    pack(codec, j, effort);
+    seal(p, j);
+    if (j->packed_size)
+        unmap(p, j);
+    return 0;
+}
+
+/* ---- the workers ---- */
+
+/* The next pages into the chunk. The lock is held. */
+static void take_pages(struct packer *p, struct job *j)
+{
+    const uint8_t *bitmap = p->w->bitmap;
+    uint64_t frames = p->w->domain.frames;
+
+    for (j->count = 0; j->count < CHUNK && p->next_gfn < frames; j->count++) {
+        j->pages[j->count] = (struct image_page){(uint32_t)p->next_gfn, IMAGE_NORMAL};
+        p->next_gfn = bitmap_next(bitmap, frames, p->next_gfn + 1);
+    }
+}
+
+/*
+ * By default effort follows the ring: chunks that pile up unwritten say that the output is what
+ * everybody waits for, so there is time to pack harder; none at all says the opposite. The lock is held.
+ */
+static enum effort choose_effort(struct packer *p)
+{
+    switch (p->w->options.mode) {
+    case IMAGE_MODE_FAST:
+        return EFFORT_STORED;
+    case IMAGE_MODE_SMALL:
+        return EFFORT_ZLIB_BEST;
+    case IMAGE_MODE_DEFAULT:
+        break;
+    }
+    if (p->ready >= SPARE / 2 && p->effort < EFFORT_ZLIB_BEST)
+        p->effort++;
+    else if (p->ready == 0 && p->effort > EFFORT_LZ4)
+        p->effort--;
+    return p->effort;
+}
+
+static struct job *next_job(struct packer *p)
+{
+    while (!p->threads.stop && p->next_gfn < p->w->domain.frames) {
+        struct job *j = &p->jobs[p->taken % p->job_count];
+
+        if (p->taken - p->written < p->job_count) {
+            p->taken++;
+            take_pages(p, j);
+            return j;
+        }
+        pthread_cond_wait(&p->threads.work, &p->threads.lock);
+    }
+    return NULL;
+}
+
+static void *worker(void *context)
+{
+    struct packer *p = context;
+    struct codec *codec = codec_new();
+    struct pal_error e = {0};
+    struct job *j;
+
+    pthread_mutex_lock(&p->threads.lock);
+    if (!codec) {
+        pal_fail(&e, PAL_MEM_HOST, "no memory for packing");
+        threads_fail(&p->threads, &e);
+    }
+    while ((j = next_job(p))) {
+        enum effort effort = choose_effort(p);
+        int rc;
+
+        pthread_mutex_unlock(&p->threads.lock);
+        rc = do_chunk(p, codec, j, effort, &e);
+        pthread_mutex_lock(&p->threads.lock);
+        if (rc) {
+            threads_fail(&p->threads, &e);
+            break;
+        }
+        j->done = true;
+        p->ready++;
+        pthread_cond_signal(&p->threads.done);
+    }
+    pthread_mutex_unlock(&p->threads.lock);
+    codec_free(codec);
+    return NULL;
+}
+
+/* ---- the caller's thread ---- */
+
+static void count_runs(struct image_end *end, const struct job *j)
+{
+    for (unsigned i = 0; i < j->head.runs; i++) {
+        const struct image_run *r = &j->runs[i];
+
+        end->data_pages += r->kind == IMAGE_DATA ? r->count : 0;
+        end->zero_pages += r->kind == IMAGE_ZERO ? r->count : 0;
+        end->repeat_pages += r->kind == IMAGE_REPEAT ? r->count : 0;
+    }
+    end->packed_bytes += j->record.data_length;
+}
+
+static int write_chunk(struct image_writer *w, struct job *j, struct pal_error *e)
+{
+    struct iovec parts[CHUNK + 3];
+    uint8_t body[sizeof(j->head) + sizeof(j->runs)];
+    unsigned n = 2;
+
+    memcpy(body, &j->head, sizeof(j->head));
+    memcpy(body + sizeof(j->head), j->runs, j->head.runs * sizeof(j->runs[0]));
+    parts[1] = (struct iovec){body, j->record.body_length};
+    if (j->packed_size)
+        parts[n++] = (struct iovec){j->packed, j->packed_size};
+    for (unsigned i = 0; !j->packed_size && i < j->data_count; i++) {
+        struct iovec *last = &parts[n - 1];
+
+        if (n > 2 && (const uint8_t *)last->iov_base + last->iov_len == j->data[i])
+            last->iov_len += PAGE;
+        else
+            parts[n++] = (struct iovec){(void *)j->data[i], PAGE};
+    }
+    w->index[w->end.chunks++] =
+        (struct image_index_entry){w->out.offset, j->pages[0].gfn, j->count};
+    count_runs(&w->end, j);
+    if (writer_record(w, &j->record, parts, n, e))
+        return -1;
+    w->pages_done += j->count;
+    return 0;
+}
+
+/* The chunk that is to be written next, when it is packed; NULL: stop, or all are written. */
+static struct job *packed_chunk(struct packer *p, struct pal_error *e)
+{
+    struct threads *t = &p->threads;
+    struct job *j = NULL;
+
+    pthread_mutex_lock(&t->lock);
+    while (!t->stop && (p->next_gfn < p->w->domain.frames || p->written < p->taken)) {
+        j = &p->jobs[p->written % p->job_count];
+        if (p->written < p->taken && j->done)
+            break;
+        j = NULL;
+        if (threads_wait_done(t))
+            continue;
+        pthread_mutex_unlock(&t->lock);
+        if (!writer_goes_on(p->w, e))
+            return NULL;
+        pthread_mutex_lock(&t->lock);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return j;
+}
+
+/* Its place in the ring is free; what it shows is unmapped by whoever takes the place. */
+static void chunk_written(struct packer *p, struct job *j)
+{
+    pthread_mutex_lock(&p->threads.lock);
+    j->done = false;
+    p->written++;
+    p->ready--;
+    pthread_cond_signal(&p->threads.work);
+    pthread_mutex_unlock(&p->threads.lock);
+}
+
+static int write_all(struct packer *p, struct pal_error *e)
+{
+    struct job *j;
+
+    while ((j = packed_chunk(p, e))) {
+        if (write_chunk(p->w, j, e) || !writer_goes_on(p->w, e))
+            return -1;
+        chunk_written(p, j);
+    }
+    return e->code == PAL_OK ? 0 : -1;
+}
+
+/* ---- all of it ---- */
+
+static int jobs_make(struct packer *p, struct pal_error *e)
+{
+    const size_t room = (size_t)CHUNK * PAGE;
+
+    p->jobs = calloc(p->job_count, sizeof(*p->jobs));
+    for (unsigned i = 0; p->jobs && i < p->job_count; i++) {
+        /* What is not touched takes no memory. */
+        uint8_t *at = mmap(NULL, 2 * room, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (at == MAP_FAILED)
+            return pal_fail(e, PAL_MEM_HOST, "no memory for packing");
+        p->jobs[i].side = at;
+        p->jobs[i].packed = at + room;
+    }
+    p->repeats = repeats_new(p->w->domain.frames);
+    return p->jobs && p->repeats ? 0 : pal_fail(e, PAL_MEM_HOST, "no memory for packing");
+}
+
+static void jobs_free(struct packer *p)
+{
+    for (unsigned i = 0; p->jobs && i < p->job_count; i++) {
+        unmap(p, &p->jobs[i]);
+        if (p->jobs[i].side)
+            munmap(p->jobs[i].side, 2 * (size_t)CHUNK * PAGE);
+    }
+    free(p->jobs);
+    repeats_free(p->repeats);
+}
+
+static int pack_all(struct packer *p, unsigned workers, struct pal_error *e)
+{
+    int rc;
+
+    if (jobs_make(p, e) || threads_start(&p->threads, workers, worker, p, e))
+        return -1;
+    rc = write_all(p, e);
+    return threads_end(&p->threads, e) || rc ? -1 : 0;
+}
+
+int image_writer_pages(struct image_writer *w, const struct image_source *source,
+                       struct pal_error *e)
+{
+    unsigned workers = threads_wanted(w->options.workers);
+    struct packer p = {
+        .w = w, .source = source, .job_count = workers + SPARE, .effort = EFFORT_LZ4};
+    int rc = -1;
+
+    if (!w->bitmap)
+        return pal_fail(e, PAL_SYS_FAILED, "the image's writer was used wrongly: no domain");
+    if (writer_memory(w, e))
+        return -1;
+    p.next_gfn = bitmap_next(w->bitmap, w->domain.frames, 0);
+    pthread_mutex_init(&p.repeats_lock, NULL);
+    rc = pack_all(&p, workers, e);
+    jobs_free(&p);
+    pthread_mutex_destroy(&p.repeats_lock);
+    w->failed = w->failed || rc;
+    return rc;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "image/repeat.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define WORDS 512u
+#define WAYS  4u
+
+struct known {
+    struct page_hash hash;
+    uint32_t gfn;
+    uint32_t used; /* 0: free; otherwise when it was last of use */
+};
+
+struct repeats {
+    uint64_t key[WORDS];
+    uint64_t sets; /* a power of two */
+    uint32_t clock;
+    struct known known[];
+};
+
+bool page_is_zero(const void *page)
+{
+    const uint64_t *p = page;
+
+    for (unsigned i = 0; i < WORDS; i += 8)
+        if (p[i] | p[i + 1] | p[i + 2] | p[i + 3] | p[i + 4] | p[i + 5] | p[i + 6] | p[i + 7])
+            return false;
+    return true;
+}
+
+static bool fill_random(void *at, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = getrandom((char *)at + done, size - done, 0);
+
+        if (got < 0 && errno != EINTR)
+            return false;
+        done += got > 0 ? (size_t)got : 0;
+    }
+    return true;
+}
+
+struct repeats *repeats_new(uint64_t frames)
+{
+    uint64_t sets = 64;
+    struct repeats *r;
+
+    while (sets * WAYS < frames && sets * WAYS < 1u << 18) /* 6 MiB at most */
+        sets *= 2;
+    r = calloc(1, sizeof(*r) + sets * WAYS * sizeof(struct known));
+    if (!r)
+        return NULL;
+    r->sets = sets;
+    if (!fill_random(r->key, sizeof(r->key))) {
+        free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void repeats_free(struct repeats *r)
+{
+    if (r)
+        explicit_bzero(r->key, sizeof(r->key));
+    free(r);
+}
+
+struct page_hash repeats_hash(const struct repeats *r, const void *page)
+{
+    const uint64_t *m = page, *k = r->key;
+    unsigned __int128 sum = 0;
+
+    for (unsigned i = 0; i < WORDS; i += 4) {
+        sum += (unsigned __int128)(m[i] + k[i]) * (m[i + 1] + k[i + 1]);
+        sum += (unsigned __int128)(m[i + 2] + k[i + 2]) * (m[i + 3] + k[i + 3]);
+    }
+    return (struct page_hash){(uint64_t)sum, (uint64_t)(sum >> 64)};
+}
+
+static void keep(struct repeats *r, struct known *set, struct page_hash hash, uint32_t gfn)
+{
+    struct known *at = set;
+
+    for (unsigned i = 1; i < WAYS; i++)
+        if (set[i].used < at->used)
+            at = &set[i];
+    *at = (struct known){hash, gfn, ++r->clock};
+}
+
+uint32_t repeats_find(struct repeats *r, struct page_hash hash, uint32_t gfn)
+{
+    struct known *set = &r->known[((hash.low ^ hash.high) & (r->sets - 1)) * WAYS];
+
+    for (unsigned i = 0; i < WAYS; i++) {
+        struct known *k = &set[i];
+
+        if (!k->used || k->hash.low != hash.low || k->hash.high != hash.high)
+            continue;
+        k->used = ++r->clock;
+        if (k->gfn < gfn)
+            return k->gfn;
+        k->gfn = gfn; /* the lower one serves more of those to come */
+        return UINT32_MAX;
+    }
+    keep(r, set, hash, gfn);
+    return UINT32_MAX;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which pages are zero, and which have been seen before. Pages are told apart by a keyed hash (NH of
+ * UMAC and VMAC: sums of 64 by 64 bit products): for any two different pages, whoever chose them, at most
+ * one key in 2^64 gives them the same hash. The key is random, new for each image, and nobody learns
+ * it; so contents need not be compared, and no guest can have one page taken for another.
+ */
+#ifndef IMAGE_REPEAT_H
+#define IMAGE_REPEAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct page_hash {
+    uint64_t low, high;
+};
+
+struct repeats;
+
+bool page_is_zero(const void *page);
+
+/* A bounded memory of pages, for a guest of so many frames; NULL: no memory, or no randomness. */
+struct repeats *repeats_new(uint64_t frames);
+void repeats_free(struct repeats *r);
+struct page_hash repeats_hash(const struct repeats *r, const void *page);
+/*
+ * The lowest known frame with this content if it is below gfn; otherwise UINT32_MAX, and gfn is
+ * remembered as having it. The caller serializes calls.
+ */
+uint32_t repeats_find(struct repeats *r, struct page_hash hash, uint32_t gfn);
+
+#endif

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+# Host tests of images of domains and of page tables' rewriting.
+#   host-save-test        unit tests under sanitizers; memory and kills without them
+#   host-save-fuzz-short  half a minute of the reader's fuzzer; host-save-fuzz: FUZZ_SECONDS (needs clang)
+
+HOST_SAVE       := $(or $(HOST_BUILD),build/host)/save
+HOST_CC         ?= gcc
+FUZZ_CC         ?= clang
+FUZZ_SECONDS    ?= 3600
+HOST_SAVE_PLAIN := -std=gnu11 -D_GNU_SOURCE -g -Wall -Wextra -Werror $(IMAGE_FLAGS) -Itools -Itests/host/boot -Itests/host/save
+HOST_SAVE_FLAGS := $(HOST_SAVE_PLAIN) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+HOST_SAVE_DEPS  := $(IMAGE_HEADERS) $(wildcard tests/host/save/*.h) tests/host/save/rules.mk
+HOST_SAVE_LIB   := $(IMAGE_SOURCES) tools/libpal/error.c
+HOST_SAVE_TESTS := $(addprefix $(HOST_SAVE)/test_,rewrite sums image damage)
+HOST_SAVE_FAST  :=
+
+.PHONY: host-save-test host-save-fuzz-short host-save-fuzz
+host-save-test: $(HOST_SAVE_TESTS) $(HOST_SAVE_FAST)
+	@tests/host/run.sh $(HOST_SAVE) $^
+
+$(HOST_SAVE)/%.san.o: %.c $(HOST_SAVE_DEPS)
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_SAVE_FLAGS) -c -o $@ $<
+$(HOST_SAVE)/%.o: %.c $(HOST_SAVE_DEPS)
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_SAVE_PLAIN) -O2 -c -o $@ $<
+$(HOST_SAVE_TESTS): $(HOST_SAVE)/test_%: $(HOST_SAVE)/tests/host/save/test_%.san.o \
+		$(patsubst %.c,$(HOST_SAVE)/%.san.o,$(HOST_SAVE_LIB) tests/host/save/world.c)
+	$(HOST_CC) $(HOST_SAVE_FLAGS) $^ -lcmocka $(IMAGE_LIBS) -o $@
+# What goes wrong outside is put in place of these.
+HOST_SAVE_WRAP := -Wl,--wrap=writev,--wrap=write,--wrap=fsync,--wrap=rename,--wrap=linkat,--wrap=open
+$(HOST_SAVE)/test_output: HOST_SAVE_MORE := $(HOST_SAVE_WRAP)
+$(HOST_SAVE_FAST): $(HOST_SAVE)/test_%: $(HOST_SAVE)/tests/host/save/test_%.o \
+		$(patsubst %.c,$(HOST_SAVE)/%.o,$(HOST_SAVE_LIB) tests/host/save/world.c)
+	$(HOST_CC) $(HOST_SAVE_PLAIN) $(HOST_SAVE_MORE) $^ -lcmocka $(IMAGE_LIBS) -o $@
