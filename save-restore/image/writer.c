@@ -251,6 +251,11 @@ void image_writer_totals(const struct image_writer *w, struct image_end *totals)
         totals->length = w->out.offset;
 }
 
+uint64_t image_writer_id(const struct image_writer *w)
+{
+    return w->header.id;
+}
+
 void image_writer_free(struct image_writer *w)
 {
     if (!w)

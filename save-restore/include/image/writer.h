@@ -117,6 +117,8 @@ int image_writer_pages(struct image_writer *w, const struct image_source *source
 int image_writer_commit(struct image_writer *w, struct pal_error *e);
 /* Totals so far; complete after the commit. */
 void image_writer_totals(const struct image_writer *w, struct image_end *totals);
+/* The image's random id (struct image_header), by which its copies and descendants can be known. */
+uint64_t image_writer_id(const struct image_writer *w);
 /* End it; without a commit what was written is gone. w may be NULL. */
 void image_writer_free(struct image_writer *w);
 
