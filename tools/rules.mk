@@ -12,7 +12,7 @@ TOOLS_XML  := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/li
 # Only what is public: the parts below include "libpal/..." and "builder/...".
 TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
 	-ffile-prefix-map=$(CURDIR)/= -Wall -Wextra -Werror -Wmissing-prototypes -Itools -I$(BUILD)/generated
-TOOLS_LIBS := -lxencall -lxenforeignmemory -lxenstore -ljansson -lsmartcols -lsodium -llzma -lzstd -lz
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxentoollog -lxenstore -ljansson -lsmartcols -lsodium -llzma -lzstd -lz
 
 # The builder shares the hypervisor's readers of kernel images, compiled for the host.
 TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)
@@ -20,9 +20,10 @@ TOOLS_SOURCES := $(sort $(wildcard tools/libpal/*.c tools/libpal/*.S tools/build
 TOOLS_OBJECTS := $(TOOLS_SOURCES:%=$(TOOLS)/%.o)
 
 .PHONY: tools install
-tools: $(TOOLS)/pal $(TOOLS)/pal.1 $(TOOLS)/pal.bash
+TOOLS_MANUALS := $(patsubst tools/pal/%.scd,$(TOOLS)/%,$(wildcard tools/pal/*.scd))
+tools: $(TOOLS)/pal $(TOOLS_MANUALS) $(TOOLS)/pal.bash
 
-$(TOOLS)/pal.1: tools/pal/pal.1.scd
+$(TOOLS_MANUALS): $(TOOLS)/%: tools/pal/%.scd
 	@mkdir -p $(@D)
 	$(call Q,MAN,$@)scdoc <$< >$@
 $(TOOLS)/pal.bash: $(TOOLS)/pal
@@ -45,7 +46,8 @@ $(TOOLS)/pal: $(TOOLS_OBJECTS)
 
 install: tools
 	install -D -m 755 $(TOOLS)/pal $(DESTDIR)$(PREFIX)/sbin/pal
-	install -D -m 644 $(TOOLS)/pal.1 $(DESTDIR)$(PREFIX)/share/man/man1/pal.1
+	for page in $(notdir $(TOOLS_MANUALS)); do \
+	    install -D -m 644 $(TOOLS)/$$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page || exit 1; done
 	install -D -m 644 $(TOOLS)/pal.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pal
 	install -D -m 644 tools/libpal/schema.rng $(DESTDIR)$(PREFIX)/share/pal/domain.rng
 	install -D -m 755 tools/network/pal-network $(DESTDIR)$(PREFIX)/sbin/pal-network

@@ -33,15 +33,14 @@ int pal_config_read(struct pal_config *c, const char *path, struct pal_error *e)
         return pal_fail(e, PAL_SYS_FAILED, "out of memory");
     file = fopen(path, "r");
     if (!file) {
-        pal_fail(e, PAL_XML_SYNTAX, "%s: %s", path, strerror(errno));
-        pal_remedy(e, "give the path of a domain's XML file");
+        pal_fail(e, PAL_XML_FILE, "%s: %s", path, strerror(errno));
         goto out;
     }
     size = fread(text, 1, FILE_MOST + 1, file);
     if (ferror(file))
-        pal_fail(e, PAL_XML_SYNTAX, "%s: %s", path, strerror(errno));
+        pal_fail(e, PAL_XML_FILE, "%s: %s", path, strerror(errno));
     else if (size > FILE_MOST)
-        pal_fail(e, PAL_XML_SYNTAX, "%s: larger than 1 MiB", path);
+        pal_fail(e, PAL_XML_FILE, "%s: larger than 1 MiB", path);
     else
         rc = pal_config_parse(c, path, text, size, e);
     fclose(file);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "libpal/error.h"
+#include "libpal/terminal.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -36,13 +37,14 @@ static const struct {
     [PAL_IMG_NOT_PV] = {"PAL-IMG-003", PAL_EXIT_FAILURE,
                         "use a kernel with CONFIG_XEN_PV, such as Debian's vmlinuz"},
     [PAL_IMG_INITRD] = {"PAL-IMG-004", PAL_EXIT_FAILURE, "check the path in <initrd>"},
+    [PAL_XML_FILE] = {"PAL-XML-004", PAL_EXIT_FAILURE, "give the path of a domain's XML file"},
     [PAL_XML_SYNTAX] = {"PAL-XML-001", PAL_EXIT_FAILURE, "mend the file; `xmllint FILE` helps"},
     [PAL_XML_SCHEMA] = {"PAL-XML-002", PAL_EXIT_FAILURE, "`pal schema` prints what is understood"},
     [PAL_XML_VALUE] = {"PAL-XML-003", PAL_EXIT_FAILURE, "pal.xml(5) describes the values"},
     [PAL_STORE_ABSENT] = {"PAL-STO-001", PAL_EXIT_NO_ACCESS, "start xenstored; see `pal doctor`"},
     [PAL_STORE_REFUSED] = {"PAL-STO-002", PAL_EXIT_FAILURE, "see the log of xenstored"},
     [PAL_CON_ABSENT] = {"PAL-CON-001", PAL_EXIT_FAILURE, "start xenconsoled; see `pal doctor`"},
-    [PAL_CON_NOT_TTY] = {"PAL-CON-002", PAL_EXIT_FAILURE, "use `pal logs NAME`"},
+    [PAL_CON_DAEMON] = {"PAL-CON-002", PAL_EXIT_NO_ACCESS, "start xenconsoled; see `pal doctor`"},
     [PAL_DEV_SOURCE] = {"PAL-DEV-001", PAL_EXIT_FAILURE, "check the device's source in the file"},
     [PAL_DEV_BACKEND] = {"PAL-DEV-002", PAL_EXIT_FAILURE,
                          "is the backend's module loaded? `pal doctor` looks"},
@@ -128,7 +130,8 @@ static void print_text(FILE *out, const char *text)
 
 void pal_error_print(const struct pal_error *e, FILE *out)
 {
-    fputs("pal: ", out);
+    fprintf(out, "%spal:%s ", pal_terminal_colour(out, PAL_RED),
+            pal_terminal_colour(out, PAL_PLAIN));
     print_text(out, e->what[0] ? e->what : "it failed");
     fputs("\n  why: ", out);
     print_text(out, e->why);

@@ -20,6 +20,7 @@ enum pal_exit {
     PAL_EXIT_NO_MEMORY = 5,
     PAL_EXIT_NO_ACCESS = 6,
     PAL_EXIT_TIMEOUT = 7,
+    PAL_EXIT_OWN_FAILURE = 125, /* of verbs whose exit status is a guest's */
 };
 
 /* The codes never change their meaning; new ones are added. Table: error.c. */
@@ -42,13 +43,14 @@ enum pal_code {
     PAL_IMG_DAMAGED,
     PAL_IMG_NOT_PV,
     PAL_IMG_INITRD,
+    PAL_XML_FILE,
     PAL_XML_SYNTAX,
     PAL_XML_SCHEMA,
     PAL_XML_VALUE,
     PAL_STORE_ABSENT,
     PAL_STORE_REFUSED,
     PAL_CON_ABSENT,
-    PAL_CON_NOT_TTY,
+    PAL_CON_DAEMON,
     PAL_DEV_SOURCE,
     PAL_DEV_BACKEND,
     PAL_DEV_TAKEN,

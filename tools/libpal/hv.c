@@ -13,10 +13,14 @@ int pal_hv_open(struct pal_hv *hv, struct pal_error *e)
     memset(hv, 0, sizeof(*hv));
     if (access("/proc/xen/capabilities", F_OK) && access("/sys/hypervisor/type", F_OK))
         return pal_fail(e, PAL_HV_ABSENT, "this system does not run on the hypervisor");
-    hv->call = xencall_open(NULL, 0);
-    if (!hv->call)
-        return pal_fail(e, PAL_HV_ABSENT, "/dev/xen/privcmd cannot be opened: %s", strerror(errno));
-    hv->memory = xenforeignmemory_open(NULL, 0);
+    hv->log = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_CRITICAL, 0);
+    hv->call = xencall_open(hv->log, 0);
+    if (!hv->call) {
+        pal_fail(e, PAL_HV_ABSENT, "/dev/xen/privcmd cannot be opened: %s", strerror(errno));
+        pal_hv_close(hv);
+        return -1;
+    }
+    hv->memory = xenforeignmemory_open(hv->log, 0);
     if (!hv->memory) {
         pal_fail(e, PAL_HV_ABSENT, "memory of domains cannot be reached: %s", strerror(errno));
         pal_hv_close(hv);
@@ -31,6 +35,8 @@ void pal_hv_close(struct pal_hv *hv)
         xenforeignmemory_close(hv->memory);
     if (hv->call)
         xencall_close(hv->call);
+    if (hv->log)
+        xtl_logger_destroy(hv->log);
     memset(hv, 0, sizeof(*hv));
 }
 

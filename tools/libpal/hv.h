@@ -14,6 +14,7 @@
 
 #include <xencall.h>
 #include <xenforeignmemory.h>
+#include <xentoollog.h>
 #include <xen/xen.h>
 #include <xen/domctl.h>
 #include <xen/sysctl.h>
@@ -24,6 +25,7 @@
 #define PAL_PAGE_SIZE  4096ul
 
 struct pal_hv {
+    xentoollog_logger *log; /* silent: what goes wrong is told by us */
     xencall_handle *call;
     xenforeignmemory_handle *memory;
 };

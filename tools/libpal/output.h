@@ -24,13 +24,20 @@ void pal_json_print_error(const char *verb, const struct pal_error *e);
 /* A table: columns once, then rows of text. */
 struct pal_column {
     const char *name;
-    bool right; /* numbers */
+    bool right;  /* numbers */
+    bool hidden; /* only shown when it is asked for */
 };
 struct pal_table;
-struct pal_table *pal_table_new(const struct pal_column *columns, unsigned count);
-/* One row: as many texts as there are columns. */
-void pal_table_row(struct pal_table *t, ...);
+/* `wanted` says which columns are shown, in what order: "NAME,ID" or, besides the usual ones,
+ * "+UUID"; upper and lower case are the same. NULL: the usual ones. Returns NULL, with
+ * PAL_USE_ARGUMENTS, when a name is not known. */
+struct pal_table *pal_table_new(const struct pal_column *columns, unsigned count,
+                                const char *wanted, struct pal_error *e);
+/* One row: as many texts as there are columns, shown or not. */
+void pal_table_row(struct pal_table *t, const char *const *texts);
 /* Print and free. */
 void pal_table_print(struct pal_table *t);
+/* The same as text, to be freed. */
+char *pal_table_text(struct pal_table *t);
 
 #endif

@@ -38,9 +38,9 @@ struct pal_progress {
     uint64_t total;
     uint64_t (*ask)(void *data);
     void *ask_data;
-    double sampled_at, rate;
+    double phase_began, sampled_at, rate;
     uint64_t sampled;
-    unsigned drawn; /* characters on the terminal */
+    char drawn[LINE_MOST]; /* what is on the terminal */
 };
 
 bool pal_progress_choose(const char *word)
@@ -93,7 +93,7 @@ static void numbers(const struct pal_progress_state *s, char *text, size_t room)
         strcpy(time, "  ");
         duration(s->left, time + 2, sizeof(time) - 8);
         strcat(time, " left");
-    } else if (s->fraction < 0) {
+    } else {
         strcpy(time, "  ");
         duration(s->elapsed, time + 2, sizeof(time) - 2);
     }
@@ -140,41 +140,63 @@ static void sample(struct pal_progress *p, uint64_t done, double at)
     p->sampled_at = at;
 }
 
+/* Of the phase; 0 when that is not known. */
+static double phase_fraction(const struct pal_progress *p, uint64_t done)
+{
+    if (!p->total)
+        return 0;
+    return done < p->total ? (double)done / (double)p->total : 1;
+}
+
+/* The weights of phases from..to-1. */
+static double weights(const struct pal_progress *p, unsigned from, unsigned to)
+{
+    double sum = 0;
+
+    for (unsigned i = from; i < to; i++)
+        sum += p->phases[i].weight;
+    return sum;
+}
+
 static double fraction(const struct pal_progress *p, uint64_t done)
 {
-    double before = 0, all = 0, here = 0;
+    double all = weights(p, 0, p->count);
 
-    for (unsigned i = 0; i < p->count; i++) {
-        all += p->phases[i].weight;
-        before += i < p->phase ? p->phases[i].weight : 0;
-    }
-    if (p->total)
-        here = done < p->total ? (double)done / (double)p->total : 1;
-    else if (p->count == 1)
+    if (all <= 0 || (p->count == 1 && !p->total))
         return -1;
-    return all > 0 ? (before + here * p->phases[p->phase].weight) / all : -1;
+    return (weights(p, 0, p->phase) + phase_fraction(p, done) * p->phases[p->phase].weight) / all;
+}
+
+/* From the pace of this phase alone: how long those before took says little, since what they do may
+ * have been there already. */
+static double seconds_left(const struct pal_progress *p, uint64_t done, double at)
+{
+    double here = phase_fraction(p, done), weight = p->phases[p->phase].weight;
+
+    if (here < 0.02 || weight <= 0)
+        return -1;
+    return (at - p->phase_began) / here * (1 - here + weights(p, p->phase + 1, p->count) / weight);
 }
 
 static struct pal_progress_state state_of(struct pal_progress *p)
 {
     const struct pal_phase *phase = &p->phases[p->phase];
-    double at = now(), f;
+    double at = now();
     uint64_t done;
 
     if (p->ask)
         atomic_store(&p->done, p->ask(p->ask_data));
     done = atomic_load(&p->done);
     sample(p, done, at);
-    f = fraction(p, done);
     return (struct pal_progress_state){
         .verb = p->verb,
         .subject = p->subject,
         .phase = phase->name,
         .bytes = phase->bytes,
-        .fraction = f,
+        .fraction = fraction(p, done),
         .rate = p->rate,
         .elapsed = at - p->began,
-        .left = f > 0.02 ? (at - p->began) * (1 - f) / f : -1,
+        .left = seconds_left(p, done, at),
     };
 }
 
@@ -192,27 +214,30 @@ static void draw(struct pal_progress *p, const struct pal_progress_state *s)
 {
     char line[LINE_MOST], all[LINE_MOST * 2];
     struct winsize w = {0};
-    unsigned width = 79, length;
+    unsigned width = 79;
+    size_t length, before;
 
     if (!ioctl(STDERR_FILENO, TIOCGWINSZ, &w) && w.ws_col > 1)
         width = w.ws_col < LINE_MOST ? w.ws_col - 1u : LINE_MOST - 1;
     pal_progress_line(s, width, line, sizeof(line));
-    length = (unsigned)strlen(line);
-    snprintf(all, sizeof(all), "\r%s%*s", line, p->drawn > length ? (int)(p->drawn - length) : 0,
-             "");
+    if (!strcmp(line, p->drawn))
+        return;
+    length = strlen(line);
+    before = strlen(p->drawn);
+    snprintf(all, sizeof(all), "\r%s%*s", line, before > length ? (int)(before - length) : 0, "");
     put(all, strlen(all));
-    p->drawn = length;
+    strcpy(p->drawn, line);
 }
 
 static void wipe(struct pal_progress *p)
 {
     char all[LINE_MOST + 8];
 
-    if (!p->drawn)
+    if (!p->drawn[0])
         return;
-    snprintf(all, sizeof(all), "\r%*s\r", (int)p->drawn, "");
+    snprintf(all, sizeof(all), "\r%*s\r", (int)strlen(p->drawn), "");
     put(all, strlen(all));
-    p->drawn = 0;
+    p->drawn[0] = '\0';
 }
 
 static json_t *known(double value)
@@ -322,7 +347,7 @@ void pal_progress_phase(struct pal_progress *p, unsigned i, uint64_t total)
     p->ask = NULL;
     p->rate = 0;
     p->sampled = 0;
-    p->sampled_at = now();
+    p->phase_began = p->sampled_at = now();
     atomic_store(&p->done, 0);
     if (form == FORM_JSON)
         show(p, "phase");

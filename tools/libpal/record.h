@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Our own record of each running domain, under /run/pal: what the store says may have been written
- * by the guest, this not. It holds the domain's file as it was given, and outlives pal, so that a
- * domain can be made again when it reboots.
+ * by the guest, this not. It holds the domain's file as it was given, and beside it what that does
+ * not say (a name given later, a made-up <uuid>, made-up MACs); it outlives pal, so that a domain
+ * can be made again, as the same one, when it reboots.
  */
 #ifndef LIBPAL_RECORD_H
 #define LIBPAL_RECORD_H
@@ -12,8 +13,13 @@
 int pal_record_write(uint32_t id, const struct pal_config *c, struct pal_error *e);
 int pal_record_read(uint32_t id, struct pal_config *c, struct pal_error *e);
 void pal_record_remove(uint32_t id);
+/* It has another name now; nothing to do for a domain that has no record. */
+int pal_record_rename(uint32_t id, const char *name, struct pal_error *e);
+/* The name that it was made with: its console's log is called so. False: there is no record. */
+bool pal_record_first_name(uint32_t id, char name[PAL_NAME_MAX + 1]);
 
-/* Keep it when it has ended, whatever its file says: somebody (pal run) waits for the end. */
+/* Keep it when it has ended, whatever its file says: this process (pal run) waits for the end, and
+ * as long as it lives nobody else sees to it. */
 int pal_record_keep(uint32_t id, struct pal_error *e);
 void pal_record_release(uint32_t id);
 bool pal_record_is_kept(uint32_t id);

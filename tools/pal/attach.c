@@ -2,6 +2,8 @@
 /*
  * xenconsoled keeps a pseudo-terminal for each domain and publishes its name as console/tty. The
  * node may only be written by domain 0, but its value is checked before it is opened all the same.
+ * A guest that takes no input must not keep the user from leaving: what it does not take waits
+ * here, and what does not fit is dropped.
  */
 #include "attach.h"
 
@@ -14,11 +16,21 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "libpal/daemon.h"
+#include "libpal/interrupt.h"
 #include "verb.h"
 
 #define LEAVE        0x1d /* Ctrl-] */
 #define WAIT_SECONDS 10
-#define CHECK_MS     500
+#define CHECK_MS     300
+#define DRAIN_MS     200 /* what a domain has said last comes within that */
+
+struct exchange {
+    int terminal;
+    bool is_tty, input;
+    char waiting[4096];
+    size_t size;
+};
 
 static int open_terminal(struct pal *p, uint32_t id, struct pal_error *e)
 {
@@ -29,10 +41,12 @@ static int open_terminal(struct pal *p, uint32_t id, struct pal_error *e)
         int fd = -1;
 
         if (path && !strncmp(path, "/dev/pts/", 9) && !strstr(path, ".."))
-            fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+            fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
         free(path);
         if (fd >= 0)
             return fd;
+        if (pal_daemon_need_console(e) || pal_interrupt_check(e))
+            return -1;
         if (verb_now() > until)
             return pal_fail(e, PAL_CON_ABSENT, "xenconsoled shows no terminal for domain %u", id);
         verb_sleep(0.05);
@@ -54,23 +68,45 @@ static bool write_all(int fd, const char *data, ssize_t size)
     return true;
 }
 
-/* From the user to the domain. False: leave. */
-static bool forward_input(int to)
+/* From the user to those that wait. False: leave. */
+static bool take_input(struct exchange *x, bool stay)
 {
     char data[512], *leave;
+    size_t room = sizeof(x->waiting) - x->size;
     ssize_t n = read(STDIN_FILENO, data, sizeof(data));
 
-    if (n <= 0)
-        return n < 0 && errno == EINTR;
-    leave = memchr(data, LEAVE, (size_t)n);
-    write_all(to, data, leave ? leave - data : n);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return true;
+    if (n <= 0) {
+        x->input = false;
+        return stay || x->size;
+    }
+    leave = x->is_tty ? memchr(data, LEAVE, (size_t)n) : NULL;
+    if (leave)
+        n = leave - data;
+    if ((size_t)n < room)
+        room = (size_t)n;
+    memcpy(x->waiting + x->size, data, room);
+    x->size += room;
     return !leave;
 }
 
-static bool forward_output(int from)
+/* To the domain, as much as it takes. */
+static bool give_input(struct exchange *x)
+{
+    ssize_t n = write(x->terminal, x->waiting, x->size);
+
+    if (n < 0)
+        return errno == EINTR || errno == EAGAIN;
+    x->size -= (size_t)n;
+    memmove(x->waiting, x->waiting + n, x->size);
+    return true;
+}
+
+static bool show_output(const struct exchange *x)
 {
     char data[4096];
-    ssize_t n = read(from, data, sizeof(data));
+    ssize_t n = read(x->terminal, data, sizeof(data));
 
     if (n <= 0)
         return n < 0 && (errno == EINTR || errno == EAGAIN);
@@ -85,47 +121,75 @@ static bool is_gone(struct pal *p, uint32_t id)
     return pal_domain_info(&p->hv, id, &info, &ignored) || pal_domain_has_ended(&info);
 }
 
-static void exchange(struct pal *p, uint32_t id, int terminal)
+/* What it has said before its end. */
+static void drain(struct exchange *x)
 {
+    struct pollfd fd = {.fd = x->terminal, .events = POLLIN};
+
+    while (poll(&fd, 1, DRAIN_MS) > 0 && fd.revents & POLLIN && show_output(x))
+        ;
+}
+
+static enum attach_end exchange(struct exchange *x, struct pal *p, uint32_t id,
+                                const struct attach *a)
+{
+    double look = verb_now();
+
     for (;;) {
-        struct pollfd fds[2] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                                {.fd = terminal, .events = POLLIN}};
+        /* A file is read as fast as it is taken; a key must be seen at once. */
+        bool may_read = x->input && (x->is_tty || !x->size);
+        struct pollfd fds[2] = {
+            {.fd = may_read ? STDIN_FILENO : -1, .events = POLLIN},
+            {.fd = x->terminal, .events = (short)(POLLIN | (x->size ? POLLOUT : 0))}};
         int n = poll(fds, 2, CHECK_MS);
 
-        if (n < 0 && errno != EINTR)
-            return;
-        if (n == 0 && is_gone(p, id))
-            return;
-        if (n > 0 && fds[1].revents && !forward_output(terminal))
-            return;
-        if (n > 0 && fds[0].revents && !forward_input(terminal))
-            return;
+        if (pal_interrupt_signal())
+            return ATTACH_SIGNAL;
+        if (a->until > 0 && verb_now() > a->until)
+            return ATTACH_LATE;
+        if (n > 0 && fds[1].revents & ~POLLOUT && !show_output(x))
+            return is_gone(p, id) ? ATTACH_ENDED : ATTACH_LOST;
+        if (n > 0 && fds[1].revents & POLLOUT && !give_input(x))
+            return is_gone(p, id) ? ATTACH_ENDED : ATTACH_LOST;
+        if (n > 0 && fds[0].revents && !take_input(x, a->stay))
+            return ATTACH_LEFT;
+        if (!x->input && !x->size && !a->stay)
+            return ATTACH_LEFT;
+        if (verb_now() > look + CHECK_MS / 1e3) {
+            look = verb_now();
+            if (is_gone(p, id)) {
+                drain(x);
+                return ATTACH_ENDED;
+            }
+        }
     }
 }
 
-int attach_console(struct pal *p, uint32_t id, struct pal_error *e)
+int attach_console(struct pal *p, uint32_t id, const struct attach *a, struct pal_error *e)
 {
-    int terminal = open_terminal(p, id, e);
-    bool is_tty = isatty(STDIN_FILENO);
+    struct exchange x = {
+        .terminal = open_terminal(p, id, e), .is_tty = isatty(STDIN_FILENO), .input = true};
     struct termios old, raw;
+    enum attach_end end;
 
-    if (terminal < 0)
+    if (x.terminal < 0)
         return -1;
-    if (!tcgetattr(terminal, &raw)) { /* our end of the daemon's terminal: no echo, no cooking */
+    if (!tcgetattr(x.terminal, &raw)) { /* our end of the daemon's terminal: no echo, no cooking */
         cfmakeraw(&raw);
-        tcsetattr(terminal, TCSANOW, &raw);
+        tcsetattr(x.terminal, TCSANOW, &raw);
     }
-    if (is_tty && !tcgetattr(STDIN_FILENO, &old)) {
+    x.is_tty = x.is_tty && !tcgetattr(STDIN_FILENO, &old);
+    if (x.is_tty) {
         raw = old;
         cfmakeraw(&raw);
         tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
         fputs("Ctrl-] leaves the console.\r\n", stderr);
     }
-    exchange(p, id, terminal);
-    if (is_tty) {
+    end = exchange(&x, p, id, a);
+    if (x.is_tty) {
         tcsetattr(STDIN_FILENO, TCSADRAIN, &old);
         fputc('\n', stderr);
     }
-    close(terminal);
-    return 0;
+    close(x.terminal);
+    return (int)end;
 }

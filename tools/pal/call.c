@@ -12,27 +12,52 @@
 #define KEY_JSON     0x1000
 #define KEY_PROGRESS 0x1001
 
-#define OPTION_JSON                                                                                \
+#define COMMON_OPTIONS                                                                             \
+    {"json", KEY_JSON, NULL, 0, "Print the answer as one JSON object", 10},                        \
+        {"help", '?', NULL, 0, "Print this list", 11},                                             \
     {                                                                                              \
-        "json", KEY_JSON, NULL, 0, "Print the answer as one JSON object", 10                       \
+        0                                                                                          \
     }
 
-static const struct argp_option common_options[] = {OPTION_JSON, {0}};
+static const struct argp_option common_options[] = {COMMON_OPTIONS};
 static const struct argp_option long_options[] = {
-    OPTION_JSON,
     {"progress", KEY_PROGRESS, "FORM", 0,
      "How far it is, on standard error: bar, json, none, or auto (a bar on a terminal)", 10},
-    {0}};
+    COMMON_OPTIONS};
 
 static error_t parse_common(int key, char *value, struct argp_state *state)
 {
     struct call *c = state->input;
 
-    if (key == KEY_PROGRESS && !pal_progress_choose(value))
-        argp_error(state, "'%s' is none of auto, bar, json, none", value);
-    if (key == KEY_JSON)
+    switch (key) {
+    case KEY_JSON:
         c->json = true;
-    return key == KEY_JSON || key == KEY_PROGRESS ? 0 : ARGP_ERR_UNKNOWN;
+        return 0;
+    case KEY_PROGRESS:
+        if (!pal_progress_choose(value))
+            pal_fail(&c->error, PAL_USE_ARGUMENTS,
+                     "--progress is auto, bar, json or none, not '%s'", value);
+        return 0;
+    case '?':
+        argp_help(state->root_argp, stdout, ARGP_HELP_STD_HELP, state->name);
+        exit(PAL_EXIT_OK);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* argp stops at an option that it does not know, or that lacks its value; which it was, the words
+ * tell. */
+static void unknown_option(struct call *c, const struct argp_state *state)
+{
+    int at = state->next > 1 && state->next <= state->argc ? state->next - 1 : 1;
+    const char *word = at < state->argc ? state->argv[at] : "";
+
+    if (word[0] != '-' && at + 1 < state->argc)
+        word = state->argv[at + 1];
+    pal_fail(&c->error, PAL_USE_ARGUMENTS,
+             "'%s' is no option of `pal %s`, or it lacks a value, or has one too many", word,
+             c->verb->name);
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -45,13 +70,16 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (c->arguments >= c->verb->most)
-            argp_error(state, "too many words: '%s'", value);
+            pal_fail(&c->error, PAL_USE_ARGUMENTS, "'%s' is one word too many", value);
         else
             c->argument[c->arguments++] = value;
         return 0;
     case ARGP_KEY_END:
         if (c->arguments < c->verb->least)
-            argp_error(state, "%s is missing", c->verb->arguments);
+            pal_fail(&c->error, PAL_USE_ARGUMENTS, "%s is missing", c->verb->arguments);
+        return 0;
+    case ARGP_KEY_ERROR:
+        unknown_option(c, state);
         return 0;
     default:
         /* argp's own keys are above 0x1000000, ours below. */
@@ -74,6 +102,23 @@ static int finish(struct call *c, int status)
     return c->verb->own_status && status ? status : pal_code_exit(c->error.code);
 }
 
+bool verb_asks_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        if (!strcmp(argv[i], "--json"))
+            return true;
+    }
+    return false;
+}
+
+static int misused(struct call *c)
+{
+    pal_failed_to(&c->error, "cannot take these words: pal %s %s", c->verb->name,
+                  c->verb->arguments);
+    pal_remedy(&c->error, "see `pal %s --help`", c->verb->name);
+    return finish(c, c->verb->own_status ? PAL_EXIT_OWN_FAILURE : PAL_EXIT_USAGE);
+}
+
 int verb_call(const struct verb *verb, int argc, char **argv)
 {
     struct argp_child children[] = {{.argp = NULL}, {0}};
@@ -85,18 +130,18 @@ int verb_call(const struct verb *verb, int argc, char **argv)
                         .args_doc = verb->arguments,
                         .doc = doc,
                         .children = children};
-    struct call c = {.verb = verb};
+    struct call c = {.verb = verb, .json = verb_asks_json(argc, argv)};
 
     children[0].argp = &common;
     snprintf(doc, sizeof(doc), "%s%s%s", verb->summary, verb->details ? "\n\v" : "",
              verb->details ? verb->details : "");
     snprintf(name, sizeof(name), "pal %s", verb->name);
     argv[0] = name;
-    argp_err_exit_status = PAL_EXIT_USAGE;
     pal_progress_choose(verb->progress ? "auto" : "none");
-    if (argp_parse(&argp, argc, argv, 0, NULL, &c))
-        return PAL_EXIT_USAGE;
-    return finish(&c, c.error.code == PAL_OK ? verb->run(&c) : PAL_EXIT_USAGE);
+    /* argp's own messages are not of our form: what is wrong comes in c.error. */
+    if (argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP, NULL, &c))
+        pal_fail(&c.error, PAL_USE_ARGUMENTS, "the words cannot be understood");
+    return c.error.code == PAL_OK ? finish(&c, verb->run(&c)) : misused(&c);
 }
 
 bool verb_number(struct call *c, const char *value, unsigned long most, unsigned long *number)
@@ -113,7 +158,8 @@ bool verb_number(struct call *c, const char *value, unsigned long most, unsigned
 }
 
 /* Stops at the first that fails, so that what follows is not done by surprise. */
-int verb_each_guest(struct call *c, verb_action action)
+static int each(struct call *c, verb_action action,
+                int (*find)(struct pal *, const char *, struct pal_domain *, struct pal_error *))
 {
     json_t *done = json_array();
     struct pal p;
@@ -127,7 +173,7 @@ int verb_each_guest(struct call *c, verb_action action)
     for (unsigned i = 0; i < c->arguments && !rc; i++) {
         struct pal_domain d;
 
-        rc = pal_domain_find_guest(&p, c->argument[i], &d, &c->error);
+        rc = find(&p, c->argument[i], &d, &c->error);
         if (!rc)
             rc = action(c, &p, &d);
         if (rc && c->error.code != PAL_OK)
@@ -144,6 +190,16 @@ int verb_each_guest(struct call *c, verb_action action)
     }
     json_decref(done);
     return rc;
+}
+
+int verb_each_guest(struct call *c, verb_action action)
+{
+    return each(c, action, pal_domain_find_guest);
+}
+
+int verb_each_domain(struct call *c, verb_action action)
+{
+    return each(c, action, pal_domain_find);
 }
 
 double verb_now(void)

@@ -3,55 +3,97 @@
 #include "verb.h"
 #include "verbs.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static void print_words(const char *indent, const struct verb *v)
+/* Around the list of verbs. bash parts words at '=', so that in "--progress=b" the word is "b". */
+static const char head[] =
+    "# bash completion of pal; made by `pal completion bash`\n"
+    "_pal() {\n"
+    "    local current=${COMP_WORDS[COMP_CWORD]} options= words=none option=\n"
+    "    local before=${COMP_WORDS[COMP_CWORD - 1]} verbs=\"";
+static const char middle[] = "\"\n"
+                             "    COMPREPLY=()\n"
+                             "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
+                             "        COMPREPLY=($(compgen -W \"$verbs\" -- \"$current\"))\n"
+                             "        return\n"
+                             "    fi\n"
+                             "    case ${COMP_WORDS[1]} in\n";
+static const char tail[] =
+    "    esac\n"
+    "    if [ \"$current\" = = ]; then\n"
+    "        option=$before current=\n"
+    "    elif [ \"$before\" = = ]; then\n"
+    "        option=${COMP_WORDS[COMP_CWORD - 2]}\n"
+    "    fi\n"
+    "    if [ -n \"$option\" ]; then\n"
+    "        [ $option != --progress ] ||\n"
+    "            COMPREPLY=($(compgen -W \"auto bar json none\" -- \"$current\"))\n"
+    "        return\n"
+    "    fi\n"
+    "    case $current:$words in\n"
+    "    -*)\n"
+    "        COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n"
+    "        [[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace;;\n"
+    "    *:domains)\n"
+    "        COMPREPLY=($(compgen -W \"$(pal list -o NAME 2>/dev/null | tail -n +2)\" -- "
+    "\"$current\"));;\n"
+    "    *:files)\n"
+    "        COMPREPLY=($(compgen -f -X '!*.xml' -- \"$current\") $(compgen -d -- \"$current\"))\n"
+    "        compopt -o filenames;;\n"
+    "    *:shells) COMPREPLY=($(compgen -W bash -- \"$current\"));;\n"
+    "    *:verbs) COMPREPLY=($(compgen -W \"$verbs\" -- \"$current\"));;\n"
+    "    esac\n"
+    "}\n"
+    "complete -F _pal pal\n";
+
+static void print_verb(FILE *out, const struct verb *v)
 {
-    printf("%s", indent);
-    printf("%s", v->name);
+    static const char *const words[] = {[WORDS_NONE] = "none",
+                                        [WORDS_DOMAIN] = "domains",
+                                        [WORDS_FILE] = "files",
+                                        [WORDS_VERB] = "verbs",
+                                        [WORDS_SHELL] = "shells"};
+
+    fprintf(out, "    %s", v->name);
     for (const char *p = v->aliases; p && *p;) {
         size_t n = strcspn(p, " ");
 
-        printf("|%.*s", (int)n, p);
+        fprintf(out, "|%.*s", (int)n, p);
         p += n + strspn(p + n, " ");
     }
-    printf(") options=\"--json --help");
+    fprintf(out, ") options=\"--json --help%s", v->progress ? " --progress=" : "");
     for (const struct argp_option *o = v->options; o && o->name; o++)
-        printf(" --%s", o->name);
-    printf("\" words=%s;;\n", v->words == WORDS_DOMAIN ? "domains"
-                              : v->words == WORDS_FILE ? "files"
-                              : v->words == WORDS_VERB ? "verbs"
-                                                       : "none");
+        fprintf(out, " --%s%s", o->name, o->arg ? "=" : "");
+    fprintf(out, "\" words=%s;;\n", words[v->words]);
 }
 
-static void print_bash(void)
+static void print_bash(FILE *out)
 {
-    puts("# bash completion of pal; made by `pal completion bash`\n"
-         "_pal() {\n"
-         "    local current=${COMP_WORDS[COMP_CWORD]} options= words=none verbs=");
-    printf("    verbs=\"");
+    fputs(head, out);
     for (const struct verb *const *v = verbs; *v; v++)
-        printf("%s%s", v == verbs ? "" : " ", (*v)->name);
-    puts("\"\n"
-         "    COMPREPLY=()\n"
-         "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
-         "        COMPREPLY=($(compgen -W \"$verbs\" -- \"$current\"))\n"
-         "        return\n"
-         "    fi\n"
-         "    case ${COMP_WORDS[1]} in");
+        fprintf(out, "%s%s", v == verbs ? "" : " ", (*v)->name);
+    fputs(middle, out);
     for (const struct verb *const *v = verbs; *v; v++)
-        print_words("    ", *v);
-    puts("    esac\n"
-         "    case $current:$words in\n"
-         "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$current\"));;\n"
-         "    *:domains) COMPREPLY=($(compgen -W \"$(pal list 2>/dev/null | awk 'NR > 1 { print $1 "
-         "}')\" -- \"$current\"));;\n"
-         "    *:files) COMPREPLY=($(compgen -f -X '!*.xml' -- \"$current\") $(compgen -d -- "
-         "\"$current\"));;\n"
-         "    *:verbs) COMPREPLY=($(compgen -W \"$verbs\" -- \"$current\"));;\n"
-         "    esac\n"
-         "}\n"
-         "complete -o filenames -F _pal pal");
+        print_verb(out, *v);
+    fputs(tail, out);
+}
+
+static void print_json(void)
+{
+    json_t *answer = pal_json_answer("completion");
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+
+    if (memory) {
+        print_bash(memory);
+        fclose(memory);
+    }
+    json_object_set_new(answer, "shell", json_string("bash"));
+    json_object_set_new(answer, "script", json_stringn(text ? text : "", size));
+    pal_json_print(answer);
+    free(text);
 }
 
 static int run(struct call *c)
@@ -61,7 +103,10 @@ static int run(struct call *c)
         pal_fail(&c->error, PAL_USE_ARGUMENTS, "only bash is known");
         return 1;
     }
-    print_bash();
+    if (c->json)
+        print_json();
+    else
+        print_bash(stdout);
     return 0;
 }
 
@@ -71,5 +116,6 @@ const struct verb verb_completion = {
     .arguments = "SHELL",
     .least = 1,
     .most = 1,
+    .words = WORDS_SHELL,
     .run = run,
 };

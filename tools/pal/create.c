@@ -52,6 +52,16 @@ static void report(struct call *c, const struct pal_config *config, int id)
     fflush(stdout);
 }
 
+static int show_console(struct call *c, struct pal *p, uint32_t id)
+{
+    int end;
+
+    pal_interrupt_catch();
+    end = attach_console(p, id, &(struct attach){0}, &c->error);
+    pal_interrupt_release();
+    return end < 0;
+}
+
 static int create(struct call *c, struct pal *p, const struct pal_config *config)
 {
     int id;
@@ -74,7 +84,7 @@ static int create(struct call *c, struct pal *p, const struct pal_config *config
     if (id < 0)
         return 1;
     report(c, config, id);
-    return wanted.console ? attach_console(p, (uint32_t)id, &c->error) : 0;
+    return wanted.console ? show_console(c, p, (uint32_t)id) : 0;
 }
 
 static int run(struct call *c)

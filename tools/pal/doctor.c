@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "ending.h"
+#include "libpal/daemon.h"
+#include "libpal/terminal.h"
 
 struct finding {
     bool good;
@@ -85,29 +87,13 @@ static struct finding test_domain0_name(struct doctor *d)
     return f;
 }
 
-static bool process_runs(const char *pid_file)
-{
-    FILE *file = fopen(pid_file, "r");
-    char path[64];
-    long pid = 0;
-    bool runs;
-
-    if (!file)
-        return false;
-    runs = fscanf(file, "%ld", &pid) == 1 && pid > 0;
-    fclose(file);
-    snprintf(path, sizeof(path), "/proc/%ld", pid);
-    return runs && !access(path, F_OK);
-}
-
 static struct finding test_console(struct doctor *d)
 {
-    bool runs = process_runs("/run/xen/xenconsoled.pid") || process_runs("/run/xenconsoled.pid") ||
-                process_runs("/var/run/xen/xenconsoled.pid");
+    bool runs = pal_daemon_runs("xenconsoled");
 
     (void)d;
-    return found(runs, false, runs ? "runs" : "does not run",
-                 "start xenconsoled (/usr/lib/xen-4.17/bin/xenconsoled)");
+    return found(runs, true, runs ? "runs" : "does not run",
+                 "start xenconsoled (/usr/lib/xen-4.17/bin/xenconsoled --log=guest)");
 }
 
 static struct finding test_watcher(struct doctor *d)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -46,8 +47,8 @@ int ending_watch(struct pal_error *e)
     return 0; /* kept open: the lock lives as long as the process */
 }
 
-static enum pal_action action_for(const struct pal_config *c,
-                                  const struct xen_domctl_getdomaininfo *info)
+enum pal_action ending_action(const struct pal_config *c,
+                              const struct xen_domctl_getdomaininfo *info)
 {
     switch (pal_domain_reason_code(info)) {
     case SHUTDOWN_poweroff:
@@ -61,8 +62,26 @@ static enum pal_action action_for(const struct pal_config *c,
     }
 }
 
+/* Whoever tells us to end meanwhile must not leave half a domain: that waits. */
+static int start_again(struct pal *p, uint32_t id, const struct pal_config *c, struct pal_error *e)
+{
+    sigset_t all, old;
+    int rc;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &old);
+    rc = pal_domain_end(p, id, e);
+    if (!rc) {
+        int again = make_domain(p, c, e);
+
+        rc = again < 0 ? -1 : pal_domain_unpause(&p->hv, (uint32_t)again, e);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
 int ending_handle(struct pal *p, uint32_t id, const struct xen_domctl_getdomaininfo *info,
-                  struct pal_error *e)
+                  enum pal_action *action, struct pal_error *e)
 {
     struct pal_error no_record = {0};
     struct pal_config c;
@@ -70,20 +89,16 @@ int ending_handle(struct pal *p, uint32_t id, const struct xen_domctl_getdomaini
 
     /* A domain that is not ours is left to whoever made it. */
     if (pal_record_is_kept(id) || pal_record_read(id, &c, &no_record))
-        return 0;
-    switch (action_for(&c, info)) {
+        return 1;
+    *action = ending_action(&c, info);
+    switch (*action) {
     case PAL_ACTION_PRESERVE:
         break;
     case PAL_ACTION_DESTROY:
         rc = pal_domain_end(p, id, e);
         break;
     case PAL_ACTION_RESTART:
-        rc = pal_domain_end(p, id, e);
-        if (!rc) {
-            int again = make_domain(p, &c, e);
-
-            rc = again < 0 ? -1 : pal_domain_unpause(&p->hv, (uint32_t)again, e);
-        }
+        rc = start_again(p, id, &c, e);
         break;
     }
     pal_config_free(&c);

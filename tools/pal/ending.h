@@ -10,8 +10,13 @@ bool ending_is_watched(void);
 /* Become the watcher: -1 when there is one already, or on failure. Held until the end. */
 int ending_watch(struct pal_error *e);
 
-/* The domain has ended: destroy it, make it anew, or leave it, as its record says. */
+/* What its description says to do after such an end. */
+enum pal_action ending_action(const struct pal_config *c,
+                              const struct xen_domctl_getdomaininfo *info);
+
+/* The domain has ended: destroy it, make it anew, or leave it, as its record says; *action says
+ * which. Returns 1 when it is somebody else's to see to. */
 int ending_handle(struct pal *p, uint32_t id, const struct xen_domctl_getdomaininfo *info,
-                  struct pal_error *e);
+                  enum pal_action *action, struct pal_error *e);
 
 #endif

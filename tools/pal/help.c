@@ -2,14 +2,36 @@
 #include "verb.h"
 #include "verbs.h"
 
+#include <ctype.h>
+
+/* Those of its own; --json and --help are every verb's. */
+static json_t *options_json(const struct verb *v)
+{
+    json_t *all = json_array();
+
+    for (const struct argp_option *o = v->options; o && o->name; o++) {
+        char letter[2] = {(char)(isprint(o->key) ? o->key : 0), 0};
+
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:s, s:s}", "name", o->name, "letter", letter,
+                                        "value", o->arg ? o->arg : "", "summary", o->doc));
+    }
+    if (v->progress)
+        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "name", "progress", "letter",
+                                             "", "value", "FORM", "summary",
+                                             "How far it is: auto, bar, json, none"));
+    return all;
+}
+
 static void print_json(void)
 {
     json_t *answer = pal_json_answer("help"), *all = json_array();
 
     for (const struct verb *const *v = verbs; *v; v++)
-        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s}", "name", (*v)->name, "aliases",
-                                             (*v)->aliases ? (*v)->aliases : "", "arguments",
-                                             (*v)->arguments, "summary", (*v)->summary));
+        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:s, s:o}", "name", (*v)->name,
+                                             "aliases", (*v)->aliases ? (*v)->aliases : "",
+                                             "arguments", (*v)->arguments, "summary", (*v)->summary,
+                                             "options", options_json(*v)));
     json_object_set_new(answer, "verbs", all);
     pal_json_print(answer);
 }

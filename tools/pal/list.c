@@ -4,13 +4,30 @@
 
 #include <stdlib.h>
 
+static const char *wanted; /* columns */
+
+static const struct argp_option options[] = {
+    {"output", 'o', "COLS", 0, "Only these columns: NAME,ID,...; or, besides the usual, +UUID", 0},
+    {0}};
+
+static bool option(struct call *c, int key, const char *value)
+{
+    (void)c;
+    wanted = value;
+    return key == 'o';
+}
+
 static json_t *domain_json(const struct pal_domain *d)
 {
-    json_t *o = json_pack(
-        "{s:i, s:s, s:s, s:I, s:I, s:i, s:f}", "id", (int)d->id, "name", d->name, "state",
-        pal_domain_state(&d->info), "memory_bytes", (json_int_t)d->info.tot_pages << PAL_PAGE_SHIFT,
-        "memory_max_bytes", (json_int_t)d->info.max_pages << PAL_PAGE_SHIFT, "vcpus",
-        (int)d->info.nr_online_vcpus, "cpu_seconds", (double)d->info.cpu_time / 1e9);
+    char uuid[37];
+    json_t *o;
+
+    pal_uuid_text(d->info.handle, uuid);
+    o = json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:f}", "id", (int)d->id, "name", d->name,
+                  "uuid", uuid, "state", pal_domain_state(&d->info), "memory_bytes",
+                  (json_int_t)d->info.tot_pages << PAL_PAGE_SHIFT, "memory_max_bytes",
+                  (json_int_t)d->info.max_pages << PAL_PAGE_SHIFT, "vcpus",
+                  (int)d->info.nr_online_vcpus, "cpu_seconds", (double)d->info.cpu_time / 1e9);
 
     if (pal_domain_has_ended(&d->info))
         json_object_set_new(o, "reason", json_string(pal_domain_reason(&d->info)));
@@ -27,25 +44,34 @@ static void print_json(const struct pal_domain *list, int count)
     pal_json_print(answer);
 }
 
-static void print_table(const struct pal_domain *list, int count)
+static int print_table(const struct pal_domain *list, int count, struct pal_error *e)
 {
-    static const struct pal_column columns[] = {{"NAME", false},  {"ID", true},
-                                                {"STATE", false}, {"MEM/MiB", true},
-                                                {"VCPUS", true},  {"CPU/s", true}};
-    struct pal_table *t = pal_table_new(columns, 6);
+    static const struct pal_column columns[] = {
+        {"NAME", false, false},   {"ID", true, false},     {"STATE", false, false},
+        {"MEM/MiB", true, false}, {"MAX/MiB", true, true}, {"VCPUS", true, false},
+        {"CPU/s", true, false},   {"REASON", false, true}, {"UUID", false, true}};
+    struct pal_table *t = pal_table_new(columns, sizeof(columns) / sizeof(columns[0]), wanted, e);
 
+    if (!t)
+        return -1;
     for (int i = 0; i < count; i++) {
         const struct xen_domctl_getdomaininfo *info = &list[i].info;
-        char id[16], memory[24], vcpus[16], seconds[32];
+        char id[16], memory[24], most[24], vcpus[16], seconds[32], uuid[37];
+        const char *ended = pal_domain_has_ended(info) ? pal_domain_reason(info) : "";
 
         snprintf(id, sizeof(id), "%u", list[i].id);
         snprintf(memory, sizeof(memory), "%llu",
                  (unsigned long long)info->tot_pages >> (20 - PAL_PAGE_SHIFT));
+        snprintf(most, sizeof(most), "%llu",
+                 (unsigned long long)info->max_pages >> (20 - PAL_PAGE_SHIFT));
         snprintf(vcpus, sizeof(vcpus), "%u", info->nr_online_vcpus);
         snprintf(seconds, sizeof(seconds), "%.1f", (double)info->cpu_time / 1e9);
-        pal_table_row(t, list[i].name, id, pal_domain_state(info), memory, vcpus, seconds);
+        pal_uuid_text(info->handle, uuid);
+        pal_table_row(t, (const char *[]){list[i].name, id, pal_domain_state(info), memory, most,
+                                          vcpus, seconds, ended, uuid});
     }
     pal_table_print(t);
+    return 0;
 }
 
 /* With names: only those, each of which must be there. */
@@ -74,8 +100,8 @@ static int run(struct call *c)
     if (count >= 0) {
         if (c->json)
             print_json(list, count);
-        else
-            print_table(list, count);
+        else if (print_table(list, count, &c->error))
+            count = -1;
         free(list);
     }
     pal_close(&p);
@@ -88,6 +114,10 @@ const struct verb verb_list = {
     .summary = "List the domains and what they use",
     .arguments = "[NAME...]",
     .most = ARGUMENTS_MAX,
+    .details = "Columns for --output: NAME, ID, STATE, MEM/MiB, MAX/MiB, VCPUS, CPU/s, REASON, "
+               "UUID. --json has all of them.",
     .words = WORDS_DOMAIN,
+    .options = options,
+    .option = option,
     .run = run,
 };

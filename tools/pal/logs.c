@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "libpal/record.h"
+
 #define LOG_DIRECTORY "/var/log/xen/console"
 
 static struct {
@@ -31,14 +33,17 @@ static bool option(struct call *c, int key, const char *value)
     return key == 'f';
 }
 
-static FILE *open_log(const char *name, struct pal_error *e)
+/* `is_there`: the domain is, so that only its log may be missing. */
+static FILE *open_log(const char *name, bool is_there, struct pal_error *e)
 {
     char path[256];
     FILE *file;
 
     snprintf(path, sizeof(path), "%s/guest-%s.log", LOG_DIRECTORY, name);
     file = fopen(path, "r");
-    if (!file) {
+    if (!file && errno == ENOENT && !is_there) {
+        pal_fail(e, PAL_DOM_UNKNOWN, "there is no domain called \"%s\", nor a log of one", name);
+    } else if (!file) {
         pal_fail(e, PAL_CON_ABSENT, "%s: %s", path, strerror(errno));
         pal_remedy(e, "xenconsoled must run with --log=guest --log-dir=%s", LOG_DIRECTORY);
     }
@@ -60,76 +65,106 @@ static void skip_to_last(FILE *file, unsigned long lines)
     fseek(file, at, SEEK_SET);
 }
 
-static void show(FILE *file)
+/* All that there is, as text for a terminal; to be freed. */
+static char *take(FILE *file, size_t *size)
 {
+    char *text = NULL;
+    FILE *memory = open_memstream(&text, size);
     int ch;
 
+    if (!memory)
+        return NULL;
     while ((ch = getc(file)) != EOF) {
         if (ch != '\r')
-            putchar((ch < ' ' && ch != '\n' && ch != '\t') || ch >= 127 ? '?' : ch);
+            putc((ch < ' ' && ch != '\n' && ch != '\t') || ch >= 127 ? '?' : ch, memory);
     }
     clearerr(file);
-    fflush(stdout);
+    fclose(memory);
+    return text;
 }
 
-static void follow(FILE *file, struct pal *p, const struct pal_domain *d)
+static void show(FILE *file, const struct call *c)
+{
+    size_t size;
+    char *text = take(file, &size);
+
+    if (c->json && text) {
+        json_t *answer = pal_json_answer("logs");
+
+        json_object_set_new(answer, "name", json_string(c->argument[0]));
+        json_object_set_new(answer, "text", json_stringn(text, size));
+        pal_json_print(answer);
+    } else if (text) {
+        fwrite(text, 1, size, stdout);
+    }
+    fflush(stdout);
+    free(text);
+}
+
+static bool has_more(FILE *file)
+{
+    int ch = getc(file);
+
+    if (ch == EOF)
+        clearerr(file);
+    else
+        ungetc(ch, file);
+    return ch != EOF;
+}
+
+static void follow(FILE *file, const struct call *c, struct pal *p, const struct pal_domain *d)
 {
     struct xen_domctl_getdomaininfo now;
     struct pal_error gone = {0};
+    bool is_over = false;
 
-    while (!pal_domain_info(&p->hv, d->id, &now, &gone) && !pal_domain_has_ended(&now)) {
-        verb_sleep(0.2);
-        show(file);
+    while (!is_over && !ferror(stdout)) {
+        is_over = pal_domain_info(&p->hv, d->id, &now, &gone) || pal_domain_has_ended(&now);
+        verb_sleep(0.2); /* after the look: what it said at last comes within that */
+        if (has_more(file))
+            show(file, c);
     }
-    show(file);
 }
 
-static void print_json(FILE *file, const char *name)
+/* The domain when there is one. One that has ended still has its log. */
+static FILE *find_log(struct call *c, struct pal *p, struct pal_domain *d, bool *is_there)
 {
-    json_t *answer = pal_json_answer("logs");
-    char *text = NULL;
-    size_t size = 0, got;
-    FILE *memory = open_memstream(&text, &size);
-    char data[4096];
+    struct pal_error unknown = {0};
+    char name[PAL_NAME_MAX + 1];
 
-    while (memory && (got = fread(data, 1, sizeof(data), file))) {
-        for (size_t i = 0; i < got; i++)
-            putc((unsigned char)data[i] >= 127 ? '?' : data[i], memory);
+    *is_there = !pal_domain_find(p, c->argument[0], d, &unknown);
+    if (*is_there && d->id == 0) {
+        pal_fail(&c->error, PAL_DOM_CONTROL, "domain 0 has no log of this kind");
+        pal_remedy(&c->error, "see `dmesg` and journalctl, and `pal dmesg` for the hypervisor");
+        return NULL;
     }
-    if (memory)
-        fclose(memory);
-    json_object_set_new(answer, "name", json_string(name));
-    json_object_set_new(answer, "text", json_stringn(text ? text : "", size));
-    pal_json_print(answer);
-    free(text);
+    if (*is_there)
+        return open_log(pal_record_first_name(d->id, name) ? name : d->name, true, &c->error);
+    if (!pal_name_is_good(c->argument[0])) {
+        c->error = unknown;
+        pal_failed_to(&c->error, "cannot show the log of \"%s\"", c->argument[0]);
+        return NULL;
+    }
+    return open_log(c->argument[0], false, &c->error);
 }
 
 static int run(struct call *c)
 {
-    struct pal_error unknown = {0};
     struct pal_domain d = {0};
-    FILE *file = NULL;
+    bool is_there = false;
     struct pal p;
-    bool is_there;
+    FILE *file;
 
     pal_failed_to(&c->error, "cannot show the log of \"%s\"", c->argument[0]);
     if (pal_open(&p, &c->error))
         return 1;
-    /* One that has ended still has its log. */
-    is_there = !pal_domain_find(&p, c->argument[0], &d, &unknown);
-    if (!is_there && !pal_name_is_good(c->argument[0]))
-        pal_fail(&c->error, PAL_DOM_UNKNOWN, "%s", unknown.why);
-    else
-        file = open_log(is_there ? d.name : c->argument[0], &c->error);
+    file = find_log(c, &p, &d, &is_there);
     if (file) {
         if (wanted.lines)
             skip_to_last(file, wanted.lines);
-        if (c->json)
-            print_json(file, c->argument[0]);
-        else
-            show(file);
-        if (wanted.follow && !c->json && is_there)
-            follow(file, &p, &d);
+        show(file, c);
+        if (wanted.follow && is_there)
+            follow(file, c, &p, &d);
         fclose(file);
     }
     pal_close(&p);

@@ -34,13 +34,15 @@ const struct verb *verb_find(const char *name)
     return NULL;
 }
 
-static int unknown(const char *name)
+static int unknown(const char *name, bool json)
 {
     struct pal_error e = {0};
 
     pal_failed_to(&e, "cannot do \"%s\"", name);
     pal_fail(&e, PAL_USE_VERB, "pal has no such verb");
     pal_error_print(&e, stderr);
+    if (json)
+        pal_json_print_error(name, &e);
     return pal_code_exit(e.code);
 }
 
@@ -57,6 +59,6 @@ int main(int argc, char **argv)
         name = "help";
     verb = verb_find(name);
     if (!verb)
-        return unknown(name);
+        return unknown(name, verb_asks_json(argc, argv));
     return argc > 1 ? verb_call(verb, argc - 1, argv + 1) : verb_call(verb, argc, argv);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "builder/build.h"
+#include "libpal/daemon.h"
 #include "libpal/device.h"
 #include "libpal/interrupt.h"
 #include "libpal/record.h"
@@ -54,7 +55,7 @@ int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e)
 {
     struct pal_build b = build_of(c);
 
-    if (name_is_free(p, c->name, e) || memory_suffices(p, c, e))
+    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) || memory_suffices(p, c, e))
         return -1;
     return pal_build_check(&b, e);
 }
@@ -92,7 +93,7 @@ int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e)
     struct pal_progress *progress;
     int id;
 
-    if (name_is_free(p, c->name, e) || memory_suffices(p, c, e))
+    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) || memory_suffices(p, c, e))
         return -1;
     memcpy(n.uuid, c->uuid, sizeof(n.uuid));
     id = pal_domain_create(&p->hv, &n, e);

@@ -2,6 +2,8 @@
 #include "verb.h"
 #include "verbs.h"
 
+#include "libpal/record.h"
+
 static int rename_domain(struct call *c, struct pal *p, const struct pal_domain *d)
 {
     const char *name = c->argument[1];
@@ -17,7 +19,8 @@ static int rename_domain(struct call *c, struct pal *p, const struct pal_domain 
     if (!pal_domain_find(p, name, &other, &none))
         return pal_fail(&c->error, PAL_DOM_NAME_TAKEN, "domain %u has that name", other.id);
     snprintf(path, sizeof(path), "/local/domain/%u/name", d->id);
-    if (pal_store_write(&p->store, &c->error, path, name))
+    if (pal_record_rename(d->id, name, &c->error) ||
+        pal_store_write(&p->store, &c->error, path, name))
         return -1;
     pal_uuid_text(d->info.handle, uuid);
     snprintf(path, sizeof(path), "/vm/%s/name", uuid);
@@ -34,6 +37,8 @@ static int run(struct call *c)
     if (pal_open(&p, &c->error))
         return 1;
     rc = pal_domain_find_guest(&p, c->argument[0], &d, &c->error);
+    if (rc && c->error.code == PAL_DOM_CONTROL)
+        pal_remedy(&c->error, "domain 0 keeps its name; rename the other domain");
     if (!rc)
         rc = rename_domain(c, &p, &d);
     if (!rc && c->json) {

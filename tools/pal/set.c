@@ -63,6 +63,12 @@ static int set_vcpus(struct call *c, struct pal *p, const struct pal_domain *d)
     char path[80];
     int rc = 0;
 
+    if (d->id == 0) {
+        pal_fail(&c->error, PAL_DOM_CONTROL, "its virtual CPUs are its kernel's to take off");
+        return pal_remedy(&c->error, "write 0 or 1 to /sys/devices/system/cpu/cpuN/online");
+    }
+    if (pal_domain_has_ended(&d->info))
+        return pal_fail(&c->error, PAL_DOM_STATE, "it has ended (%s)", pal_domain_reason(&d->info));
     if (wanted.vcpus > (long)most)
         return pal_fail(&c->error, PAL_USE_ARGUMENTS, "it was created with %u virtual CPUs", most);
     for (unsigned i = 0; i < most && !rc; i++) {
@@ -89,7 +95,7 @@ static int run(struct call *c)
         pal_failed_to(&c->error, "nothing to set");
         return pal_fail(&c->error, PAL_USE_ARGUMENTS, "none of --weight, --cap, --vcpus is given");
     }
-    return verb_each_guest(c, set);
+    return verb_each_domain(c, set);
 }
 
 const struct verb verb_set = {

@@ -23,7 +23,7 @@ struct call {
 };
 
 /* What the words after the verb are, for completion. */
-enum verb_words { WORDS_NONE, WORDS_DOMAIN, WORDS_FILE, WORDS_VERB };
+enum verb_words { WORDS_NONE, WORDS_DOMAIN, WORDS_FILE, WORDS_VERB, WORDS_SHELL };
 
 struct verb {
     const char *name;
@@ -48,12 +48,17 @@ const struct verb *verb_find(const char *name);
 /* Parse and run. Returns the exit status. */
 int verb_call(const struct verb *verb, int argc, char **argv);
 
+/* Is --json among the words? For errors that come before the words are understood. */
+bool verb_asks_json(int argc, char **argv);
+
 /* A positive number up to most; otherwise the error is set. */
 bool verb_number(struct call *c, const char *value, unsigned long most, unsigned long *number);
 
 /* For verbs that act on each of the named domains: open, find, act, tell. */
 typedef int (*verb_action)(struct call *c, struct pal *p, struct pal_domain *d);
 int verb_each_guest(struct call *c, verb_action action);
+/* The same, domain 0 too. */
+int verb_each_domain(struct call *c, verb_action action);
 
 /* Seconds on a clock that only goes forward. */
 double verb_now(void);

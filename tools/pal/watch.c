@@ -11,27 +11,57 @@
 #include <string.h>
 
 #include "ending.h"
-#include "libpal/record.h"
 
 /* A guest that ends again and again at once must not keep the machine busy. */
 #define PAUSE_SECONDS 0.2
 
-static void look(struct pal *p)
+/* What has been done: a line on standard error, or an object on standard output. */
+static void tell(const struct call *c, const struct pal_domain *d, enum pal_action action)
 {
+    json_t *answer;
+
+    if (!c->json) {
+        fprintf(stderr, "pal watch: %s (domain %u) has ended (%s): %s\n", d->name, d->id,
+                pal_domain_reason(&d->info), pal_action_name(action));
+        return;
+    }
+    answer = pal_json_answer("watch");
+    json_object_set_new(answer, "id", json_integer(d->id));
+    json_object_set_new(answer, "name", json_string(d->name));
+    json_object_set_new(answer, "reason", json_string(pal_domain_reason(&d->info)));
+    json_object_set_new(answer, "action", json_string(pal_action_name(action)));
+    pal_json_print(answer);
+    fflush(stdout);
+}
+
+static void look(const struct call *c, struct pal *p)
+{
+    static uint8_t preserved[DOMID_FIRST_RESERVED]; /* they have been seen to */
     struct pal_error e = {0};
     struct pal_domain *list;
     int count = pal_domains(p, &list, &e);
 
     for (int i = 0; i < count; i++) {
+        const struct pal_domain *d = &list[i];
+        enum pal_action action = PAL_ACTION_PRESERVE;
         struct pal_error failed = {0};
 
-        if (list[i].id == 0 || !(list[i].info.flags & XEN_DOMINF_shutdown) ||
-            list[i].info.flags & XEN_DOMINF_dying || pal_record_is_kept(list[i].id))
+        if (d->id == 0 || !(d->info.flags & XEN_DOMINF_shutdown) ||
+            d->info.flags & XEN_DOMINF_dying) {
+            preserved[d->id] = false;
             continue;
-        fprintf(stderr, "pal watch: %s (domain %u) has ended: %s\n", list[i].name, list[i].id,
-                pal_domain_reason(&list[i].info));
-        if (ending_handle(p, list[i].id, &list[i].info, &failed)) {
-            pal_failed_to(&failed, "cannot carry out what follows the end of \"%s\"", list[i].name);
+        }
+        if (preserved[d->id])
+            continue;
+        switch (ending_handle(p, d->id, &d->info, &action, &failed)) {
+        case 0:
+            tell(c, d, action);
+            preserved[d->id] = action == PAL_ACTION_PRESERVE;
+            break;
+        case 1:
+            break;
+        default:
+            pal_failed_to(&failed, "cannot carry out what follows the end of \"%s\"", d->name);
             pal_error_print(&failed, stderr);
         }
     }
@@ -65,7 +95,7 @@ static int run(struct call *c)
             return 1;
         }
         free(event);
-        look(&p);
+        look(c, &p);
         verb_sleep(PAUSE_SECONDS);
     }
 }

@@ -7,12 +7,13 @@ HOST_TOOLS       := $(or $(HOST_BUILD),build/host)/tools
 HOST_TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools -Ihv/include -Ihv/boot \
 	-Itests/host/boot $(TOOLS_XML)
-HOST_TOOLS_CONFIG := $(addprefix tools/libpal/,config.c config_xml.c config_tree.c libxml.c address.c error.c schema.S)
+HOST_TOOLS_CONFIG := $(addprefix tools/libpal/,config.c config_xml.c config_tree.c libxml.c address.c error.c terminal.c schema.S)
 
 .PHONY: host-tools-test host-tools-fuzz-short
 HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_guard test_cache test_progress)
-host-tools-test: $(HOST_TOOLS_TESTS)
-	@tests/host/run.sh $(HOST_TOOLS) $^
+host-tools-test: $(HOST_TOOLS_TESTS) tools
+	@PAL=$(abspath $(TOOLS)/pal) tests/host/run.sh $(HOST_TOOLS) $(HOST_TOOLS_TESTS) \
+	    tests/host/tools/check_manuals.py tests/host/tools/check_words.py tests/host/tools/check_completion.sh
 
 $(HOST_TOOLS)/test_config: tests/host/tools/test_config.c $(HOST_TOOLS_CONFIG)
 $(HOST_TOOLS)/test_guard: tests/host/tools/test_guard.c tools/libpal/guard.c tools/libpal/address.c

@@ -45,6 +45,7 @@ static void test_line(void **state)
     assert_non_null(strstr(line(s, 120), " 2 h 1 min left"));
     s.left = -1;
     assert_null(strstr(line(s, 120), "left"));
+    assert_non_null(strstr(line(s, 120), "MiB/s  5 s")); /* so far */
     s.fraction = 0;
     assert_null(strchr(line(s, 120), '#'));
     s.fraction = 1;
