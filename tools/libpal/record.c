@@ -48,99 +48,49 @@ static int write_file(const char *path, const char *data, size_t size, struct pa
     return 0;
 }
 
-/* ---- what the file does not say: lines of KEY=VALUE ---- */
+/* ---- a name given later: the file "name" has it, and below it the first one ---- */
 
-struct facts {
-    char name[PAL_NAME_MAX + 1], first_name[PAL_NAME_MAX + 1];
-    uint8_t uuid[16];
-    unsigned nics;
-    uint8_t mac[PAL_NICS_MAX][6];
+struct names {
+    char now[PAL_NAME_MAX + 1], first[PAL_NAME_MAX + 1];
 };
 
-static bool read_bytes(const char *text, uint8_t *bytes, unsigned count)
+static bool read_names(uint32_t id, struct names *n)
 {
-    for (unsigned i = 0; i < count; i++) {
-        if (sscanf(text + 2 * (size_t)i, "%2hhx", &bytes[i]) != 1)
-            return false;
-    }
-    return true;
-}
-
-static bool read_facts(uint32_t id, struct facts *f)
-{
-    char path[256], line[128];
+    char path[256];
     FILE *file;
+    bool good;
 
-    memset(f, 0, sizeof(*f));
-    path_of(path, id, "facts");
+    path_of(path, id, "name");
     file = fopen(path, "r");
     if (!file)
         return false;
-    while (fgets(line, sizeof(line), file)) {
-        char *value = strchr(line, '=');
-
-        if (!value)
-            continue;
-        *value++ = '\0';
-        value[strcspn(value, "\n")] = '\0';
-        if (!strcmp(line, "name"))
-            snprintf(f->name, sizeof(f->name), "%s", value);
-        else if (!strcmp(line, "first-name"))
-            snprintf(f->first_name, sizeof(f->first_name), "%s", value);
-        else if (!strcmp(line, "uuid"))
-            read_bytes(value, f->uuid, 16);
-        else if (!strcmp(line, "mac") && f->nics < PAL_NICS_MAX)
-            f->nics += read_bytes(value, f->mac[f->nics], 6);
-    }
+    good = fscanf(file, "%63s %63s", n->now, n->first) == 2;
     fclose(file);
-    return pal_name_is_good(f->name) && pal_name_is_good(f->first_name);
+    return good && pal_name_is_good(n->now) && pal_name_is_good(n->first);
 }
 
-static void print_bytes(FILE *out, const char *key, const uint8_t *bytes, unsigned count)
+int pal_record_rename(uint32_t id, const char *before, const char *name, struct pal_error *e)
 {
-    fprintf(out, "%s=", key);
-    for (unsigned i = 0; i < count; i++)
-        fprintf(out, "%02x", bytes[i]);
-    putc('\n', out);
-}
+    char path[256], text[2 * PAL_NAME_MAX + 8];
+    struct names n;
 
-static int write_facts(uint32_t id, const struct facts *f, struct pal_error *e)
-{
-    char path[256], *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    int rc;
-
-    if (!out)
-        return pal_fail(e, PAL_SYS_FAILED, "out of memory");
-    fprintf(out, "name=%s\nfirst-name=%s\n", f->name, f->first_name);
-    print_bytes(out, "uuid", f->uuid, 16);
-    for (unsigned i = 0; i < f->nics; i++)
-        print_bytes(out, "mac", f->mac[i], 6);
-    path_of(path, id, "facts");
-    rc = fclose(out) ? pal_fail(e, PAL_SYS_FAILED, "out of memory")
-                     : write_file(path, text, size, e);
-    free(text);
-    return rc;
-}
-
-int pal_record_rename(uint32_t id, const char *name, struct pal_error *e)
-{
-    struct facts f;
-
-    if (!read_facts(id, &f))
+    path_of(path, id, "xml");
+    if (access(path, F_OK))
         return 0;
-    snprintf(f.name, sizeof(f.name), "%s", name);
-    return write_facts(id, &f, e);
+    if (!read_names(id, &n))
+        snprintf(n.first, sizeof(n.first), "%s", before);
+    snprintf(text, sizeof(text), "%s\n%s\n", name, n.first);
+    path_of(path, id, "name");
+    return write_file(path, text, strlen(text), e);
 }
 
 bool pal_record_first_name(uint32_t id, char name[PAL_NAME_MAX + 1])
 {
-    struct facts f;
+    struct names n;
 
-    if (!read_facts(id, &f))
+    if (!read_names(id, &n))
         return false;
-    memcpy(name, f.first_name, sizeof(f.first_name));
+    memcpy(name, n.first, sizeof(n.first));
     return true;
 }
 
@@ -148,44 +98,35 @@ bool pal_record_first_name(uint32_t id, char name[PAL_NAME_MAX + 1])
 
 int pal_record_write(uint32_t id, const struct pal_config *c, struct pal_error *e)
 {
-    struct facts f = {.nics = c->nics};
     char path[256];
 
-    snprintf(f.name, sizeof(f.name), "%s", c->name);
-    snprintf(f.first_name, sizeof(f.first_name), "%s", c->name);
-    memcpy(f.uuid, c->uuid, sizeof(f.uuid));
-    for (unsigned i = 0; i < c->nics; i++)
-        memcpy(f.mac[i], c->nic[i].mac, sizeof(f.mac[i]));
     path_of(path, id, "xml");
-    return write_file(path, c->xml, c->xml_size, e) || write_facts(id, &f, e) ? -1 : 0;
+    return write_file(path, c->xml, c->xml_size, e);
 }
 
 int pal_record_read(uint32_t id, struct pal_config *c, struct pal_error *e)
 {
-    struct facts f;
+    struct names n;
     char path[256], *name;
 
     path_of(path, id, "xml");
     if (pal_config_read(c, path, e))
         return -1;
-    if (!read_facts(id, &f))
+    if (!read_names(id, &n))
         return 0;
-    name = strdup(f.name);
+    name = strdup(n.now);
     if (!name) {
         pal_config_free(c);
         return pal_fail(e, PAL_SYS_FAILED, "out of memory");
     }
     free(c->name);
     c->name = name;
-    memcpy(c->uuid, f.uuid, sizeof(f.uuid));
-    for (unsigned i = 0; i < c->nics && i < f.nics; i++)
-        memcpy(c->nic[i].mac, f.mac[i], sizeof(f.mac[i]));
     return 0;
 }
 
 void pal_record_remove(uint32_t id)
 {
-    static const char *const parts[] = {"xml", "facts", "keep"};
+    static const char *const parts[] = {"xml", "name", "keep"};
     char path[256];
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

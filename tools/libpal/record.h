@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Our own record of each running domain, under /run/pal: what the store says may have been written
- * by the guest, this not. It holds the domain's file as it was given, and beside it what that does
- * not say (a name given later, a made-up <uuid>, made-up MACs); it outlives pal, so that a domain
- * can be made again, as the same one, when it reboots.
+ * by the guest, this not. It holds the domain's file, with what was made up for it (<uuid>, MACs), and
+ * beside it a name given later; it outlives pal, so that a domain can be made again, as the same
+ * one, when it reboots.
  */
 #ifndef LIBPAL_RECORD_H
 #define LIBPAL_RECORD_H
@@ -14,8 +14,8 @@ int pal_record_write(uint32_t id, const struct pal_config *c, struct pal_error *
 int pal_record_read(uint32_t id, struct pal_config *c, struct pal_error *e);
 void pal_record_remove(uint32_t id);
 /* It has another name now; nothing to do for a domain that has no record. */
-int pal_record_rename(uint32_t id, const char *name, struct pal_error *e);
-/* The name that it was made with: its console's log is called so. False: there is no record. */
+int pal_record_rename(uint32_t id, const char *before, const char *name, struct pal_error *e);
+/* The name that it was made with: its console's log is called so. False: it has had no other. */
 bool pal_record_first_name(uint32_t id, char name[PAL_NAME_MAX + 1]);
 
 /* Keep it when it has ended, whatever its file says: this process (pal run) waits for the end, and

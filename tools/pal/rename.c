@@ -19,7 +19,7 @@ static int rename_domain(struct call *c, struct pal *p, const struct pal_domain 
     if (!pal_domain_find(p, name, &other, &none))
         return pal_fail(&c->error, PAL_DOM_NAME_TAKEN, "domain %u has that name", other.id);
     snprintf(path, sizeof(path), "/local/domain/%u/name", d->id);
-    if (pal_record_rename(d->id, name, &c->error) ||
+    if (pal_record_rename(d->id, d->name, name, &c->error) ||
         pal_store_write(&p->store, &c->error, path, name))
         return -1;
     pal_uuid_text(d->info.handle, uuid);
