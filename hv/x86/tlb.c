@@ -60,13 +60,10 @@ void spin_wait(void)
     cpu_relax();
 }
 
-static bool post(struct cpu *c)
+static void post(struct cpu *c)
 {
-    if (!c || c == this_cpu() || !c->online || load_acquire(&c->exempt))
-        return false;
     store_release(&c->flush_pending, 1);
     lapic_send_ipi(c->id, VECTOR_FLUSH);
-    return true;
 }
 
 static void wait_for_answers(void)
@@ -81,29 +78,55 @@ uint64_t env_tlb_now(void)
     return load_relaxed(&tlb_clock);
 }
 
+/* Which CPUs a shootdown is for: all, or those that run one of these vCPUs of d. */
+struct target {
+    uint64_t stamp; /* who flushed everything since need not do it again */
+    const struct mm_domain *d;
+    const struct vcpu_set *set;
+};
+
+/* Does the CPU run one of these vCPUs? By numbers: a vCPU that it ran a moment ago may be gone. Those that
+ * do not run now load their root, and so flush, before they run again. */
+static bool runs_one_of(const struct cpu *c, const struct target *t)
+{
+    uint32_t guest = load_relaxed(&c->guest);
+    unsigned id = guest & 0xffff;
+    return guest >> 16 == t->d->id && id < MAX_VCPUS && (t->set->bits[id / 64] >> (id % 64) & 1);
+}
+
+static bool is_needed(const struct cpu *c, const struct target *t)
+{
+    return c != this_cpu() && c->online && load_relaxed(&c->flushed_at) <= t->stamp &&
+           !load_acquire(&c->exempt) && (!t->d || runs_one_of(c, t));
+}
+
+/* Who had to wait for the lock finds most of the work done: the CPUs were flushed for those before it. */
+static void shoot_down(const struct target *t, bool all, uint64_t va)
+{
+    unsigned first = 0;
+
+    while (first < cpu_count && !is_needed(cpus[first], t))
+        first++;
+    if (first == cpu_count)
+        return;
+    spin_lock(&request_lock);
+    request.all = all;
+    request.va = va;
+    for (unsigned i = first; i < cpu_count; i++)
+        if (is_needed(cpus[i], t))
+            post(cpus[i]);
+    wait_for_answers();
+    spin_unlock(&request_lock);
+}
+
 void env_flush_since(uint64_t stamp)
 {
-    bool posted = false;
-
     if (this_cpu()->flushed_at <= stamp)
         tlb_flush_local();
     if (cpu_count == 1)
         return;
     full_fence();
-    for (unsigned i = 0; i < cpu_count; i++) {
-        struct cpu *c = cpus[i];
-        if (c == this_cpu() || load_relaxed(&c->flushed_at) > stamp || load_acquire(&c->exempt))
-            continue;
-        if (!posted)
-            spin_lock(&request_lock);
-        request.all = true;
-        post(c);
-        posted = true;
-    }
-    if (posted) {
-        wait_for_answers();
-        spin_unlock(&request_lock);
-    }
+    shoot_down(&(struct target){.stamp = stamp}, true, 0);
 }
 
 void env_flush_local(bool all, uint64_t va)
@@ -114,40 +137,15 @@ void env_flush_local(bool all, uint64_t va)
         invlpg(va);
 }
 
-/* Does the CPU run one of these vCPUs of d? By numbers: a vCPU that it ran a moment ago may be gone. Those that
- * do not run now load their root, and so flush, before they run again. */
-static bool runs_one_of(const struct cpu *c, const struct mm_domain *d, const struct vcpu_set *set)
-{
-    uint32_t guest = load_relaxed(&c->guest);
-    unsigned id = guest & 0xffff;
-    return guest >> 16 == d->id && id < MAX_VCPUS && (set->bits[id / 64] >> (id % 64) & 1);
-}
-
 void env_flush_vcpus(struct mm_domain *d, const struct vcpu_set *set, bool all, uint64_t va)
 {
-    bool posted = false;
+    struct target t = {.d = d, .set = set};
 
     full_fence();
-    for (unsigned i = 0; i < cpu_count; i++) {
-        if (!runs_one_of(cpus[i], d, set))
-            continue;
-        if (cpus[i] == this_cpu()) {
-            env_flush_local(all, va);
-            continue;
-        }
-        if (!posted)
-            spin_lock(&request_lock);
-        request.all = all;
-        request.va = va;
-        if (!post(cpus[i]) && !posted)
-            spin_unlock(&request_lock);
-        else
-            posted = true;
-    }
-    if (posted) {
-        wait_for_answers();
-        spin_unlock(&request_lock);
-    }
+    t.stamp = env_tlb_now();
+    if (runs_one_of(this_cpu(), &t))
+        env_flush_local(all, va);
+    shoot_down(&t, all, va);
 }
 
 void env_flush_caches(bool all)
@@ -159,10 +157,8 @@ void env_flush_caches(bool all)
     request.all = true;
     request.caches = true;
     for (unsigned i = 0; i < cpu_count; i++)
-        if (cpus[i] != this_cpu()) {
-            store_release(&cpus[i]->flush_pending, 1);
-            lapic_send_ipi(i, VECTOR_FLUSH);
-        }
+        if (cpus[i] != this_cpu())
+            post(cpus[i]);
     wait_for_answers();
     request.caches = false;
     spin_unlock(&request_lock);
