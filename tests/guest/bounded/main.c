@@ -72,7 +72,7 @@ static void updates(void)
 /* 65536 extended operations: flushes and clears. */
 static void extended(void)
 {
-    unsigned int count = 32768, done = 0;
+    unsigned int count = 16384, done = 0;
     struct mmuext_op *ops = mm_va(mm_alloc_run(count * sizeof(*ops) / MM_PAGE));
     uint64_t data = mm_alloc();
 
@@ -81,7 +81,7 @@ static void extended(void)
         ops[i].arg1.mfn = mm_mfn(data);
     }
     begin();
-    test_eq("11b", "32768 extended operations", hc_mmuext(ops, count, &done, DOMID_SELF), 0);
+    test_eq("11b", "16384 extended operations", hc_mmuext(ops, count, &done, DOMID_SELF), 0);
     end("one batch of extended operations");
     test_eq("11b", "all done", done, count);
     mm_free(data);
