@@ -41,7 +41,7 @@ GENERATED := $(BUILD)/generated/version.h $(BUILD)/generated/hidden.h
 # V=1 shows whole commands.
 Q = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2);)
 
-.PHONY: all run demo test iso bench fuzz format format-check header-check size matrix dom0 clean help
+.PHONY: all run demo test iso bench fuzz format format-check header-check size matrix soak dom0 clean help
 all: $(BUILD)/palimpsest
 
 $(ROOTS)/.made: Makefile
@@ -155,6 +155,10 @@ test:
 bench: all dom0 tools $(BUILD)/bench/pair.elf
 	$(PYTHON) tests/bench/run.py
 
+# The long variants of what `make test` does in short, on up to 8 GiB.
+soak: all dom0 tools
+	PAL_SOAK=1 tests/e2e/run.sh -m soak
+
 matrix: all dom0
 	PAL_MATRIX=full tests/e2e/run.sh tests/e2e/test_matrix.py
 
@@ -169,7 +173,7 @@ help:
 	@echo "make test       all tests; ends with 'N passed, N failed'"
 	@echo "make iso        $(BUILD)/palimpsest.iso, for BIOS and UEFI"
 	@echo "make bench      compare with the native kernel and Debian's Xen"
-	@echo "make matrix     boot on every kind of machine; make fuzz: an hour of fuzzing"
+	@echo "make matrix     boot on every kind of machine; make fuzz: an hour of fuzzing; make soak: long runs"
 	@echo "make format     format the sources; format-check and header-check only look"
 	@echo "make size       lines of the hypervisor"
 	@echo "make clean      remove $(BUILD)"

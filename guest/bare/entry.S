@@ -209,7 +209,6 @@ user_iret:
     NOTE XEN_ELFNOTE_GUEST_VERSION, .asciz "1"
     NOTE XEN_ELFNOTE_XEN_VERSION, .asciz "xen-3.0"
     NOTE XEN_ELFNOTE_VIRT_BASE, .quad 0xffffffff80000000
-    NOTE XEN_ELFNOTE_INIT_P2M, .quad 0x8000000000
     NOTE XEN_ELFNOTE_ENTRY, .quad _start
     NOTE XEN_ELFNOTE_FEATURES, .ascii "!writable_page_tables|pae_pgdir_above_4gb"
     NOTE XEN_ELFNOTE_SUPPORTED_FEATURES, .long (1 << 0) | (1 << 11)

@@ -15,6 +15,7 @@ import qemu  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: only with PAL_LONG=1")
+    config.addinivalue_line("markers", "soak: only with PAL_SOAK=1")
     # One line a test as it ends, for whoever must know what was reached when the run is cut short.
     if "PAL_RESULTS" in os.environ and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Results(os.environ["PAL_RESULTS"]))
@@ -60,10 +61,11 @@ class Results:
 
 
 def pytest_collection_modifyitems(config, items):
-    if os.environ.get("PAL_LONG") == "1":
-        return
-    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-    items[:] = [item for item in items if not item.get_closest_marker("long")]
+    for mark in ("long", "soak"):
+        if os.environ.get(f"PAL_{mark.upper()}") == "1":
+            continue
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(mark)])
+        items[:] = [item for item in items if not item.get_closest_marker(mark)]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -53,6 +53,7 @@ for library in $(ldd $programs "$xml" | awk '$2 == "=>" && $3 ~ /^\// { print $3
     add "$library" "$library"
 done
 add etc/xen/xl.conf "$here/domains/xl.conf"
+add etc/xen/oxenstored.conf "$here/domains/oxenstored.conf"
 add bin/pal-start "$here/domains/pal-start"
 for file in "$here"/guest/*.xml; do
     add "guest/$(basename "$file")" "$file"
