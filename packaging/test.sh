@@ -94,6 +94,7 @@ part_host() {
     single fuzz-x86 120 $make host-x86-fuzz-short
     single fuzz-boot 180 $make host-boot-fuzz-short
     single fuzz-tools 180 $make host-tools-fuzz-short
+    single fuzz-save 180 $make host-save-fuzz-short
 }
 
 # The hostile guests on a kind of CPU ("": what each asks for).

@@ -47,7 +47,8 @@ void checksum_add(struct checksum *c, const void *data, size_t length)
 {
     uint64_t a = c->lane[0], b = c->lane[1], d = c->lane[2], f = c->lane[3];
 
-    for (const uint8_t *p = data, *end = p + length / 32 * 32; p < end; p += 32) {
+    c->length += length;
+    for (const uint8_t *p = data; length >= 32; p += 32, length -= 32) {
         a = round_of(a, load64(p));
         b = round_of(b, load64(p + 8));
         d = round_of(d, load64(p + 16));
@@ -57,7 +58,6 @@ void checksum_add(struct checksum *c, const void *data, size_t length)
     c->lane[1] = b;
     c->lane[2] = d;
     c->lane[3] = f;
-    c->length += length;
 }
 
 static uint64_t tail(uint64_t h, const uint8_t *p, size_t length)

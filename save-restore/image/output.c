@@ -33,22 +33,29 @@ static int fail(const struct output *o, const char *doing, struct pal_error *e)
                     strerror(errno), (unsigned long long)o->offset);
 }
 
-static int split(struct output *o, const char *path)
+/* The directory is opened once: what happens later happens there, whatever becomes of its path. */
+static int open_directory(struct output *o, const char *path)
 {
     const char *slash = strrchr(path, '/');
+    char *directory = NULL;
+    int error;
 
     o->path = strdup(path);
-    if (!slash)
-        o->directory = strdup(".");
-    else
-        o->directory = slash == path ? strdup("/") : strndup(path, (size_t)(slash - path));
-    if (!o->path || !o->directory)
+    if (slash)
+        directory = strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    if (!o->path || (slash && !directory)) {
+        free(directory);
         return -1;
+    }
     o->name = slash ? o->path + (slash - path) + 1 : o->path;
-    return 0;
+    o->directory = open(directory ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    error = errno;
+    free(directory);
+    errno = error;
+    return o->directory < 0 ? -1 : 0;
 }
 
-/* ".NAME.0123456789abcdef.part" in the directory: a new one each time. */
+/* ".NAME.0123456789abcdef.part": a new one each time. */
 static char *temporary_name(const struct output *o)
 {
     uint64_t number = 0;
@@ -56,49 +63,62 @@ static char *temporary_name(const struct output *o)
 
     if (getrandom(&number, sizeof(number), 0) != sizeof(number))
         return NULL;
-    if (asprintf(&text, "%s/.%.200s.%016llx.part", o->directory, o->name,
-                 (unsigned long long)number) < 0)
+    if (asprintf(&text, ".%.200s.%016llx.part", o->name, (unsigned long long)number) < 0)
         return NULL;
     return text;
 }
 
-static int open_named(struct output *o)
+/* Do something with temporary names until one is not taken; that one is kept. */
+static int with_new_name(struct output *o, int (*make)(struct output *o, const char *name))
 {
     for (unsigned i = 0; i < ATTEMPTS; i++) {
         char *name = temporary_name(o);
+        int error;
 
         if (!name)
             return -1;
-        o->fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (o->fd >= 0) {
+        if (make(o, name) == 0) {
             o->temporary = name;
             return 0;
         }
+        error = errno;
         free(name);
-        if (errno != EEXIST)
+        errno = error;
+        if (error != EEXIST)
             return -1;
     }
     return -1;
 }
 
-int output_create(struct output *o, const char *path, struct pal_error *e)
+static int open_named(struct output *o, const char *name)
+{
+    o->fd = openat(o->directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return o->fd < 0 ? -1 : 0;
+}
+
+/* What stands under the name may be replaced only if it is an ordinary file. */
+static int check_target(const struct output *o)
 {
     struct stat st;
 
-    *o = (struct output){.fd = -1};
-    if (split(o, path))
-        return fail(o, "naming", e);
-    if (!o->name[0] || (stat(path, &st) == 0 && S_ISDIR(st.st_mode))) {
+    if (!o->name[0]) {
         errno = EISDIR;
-        return fail(o, "creating", e);
+        return -1;
     }
-    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        errno = EEXIST; /* a device or a pipe would be replaced: surely not meant */
+    if (fstatat(o->directory, o->name, &st, 0) || S_ISREG(st.st_mode))
+        return 0;
+    errno = S_ISDIR(st.st_mode) ? EISDIR : EEXIST;
+    return -1;
+}
+
+int output_create(struct output *o, const char *path, struct pal_error *e)
+{
+    *o = (struct output){.fd = -1, .directory = -1};
+    if (open_directory(o, path) || check_target(o))
         return fail(o, "creating", e);
-    }
-    o->fd = open(o->directory, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    o->fd = openat(o->directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     if (o->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL))
-        open_named(o);
+        with_new_name(o, open_named);
     return o->fd < 0 ? fail(o, "creating", e) : 0;
 }
 
@@ -106,7 +126,7 @@ int output_stream(struct output *o, int fd, struct pal_error *e)
 {
     struct stat st;
 
-    *o = (struct output){.fd = fd};
+    *o = (struct output){.fd = fd, .directory = -1};
     if (fstat(fd, &st))
         return fail(o, "writing to", e);
     o->waits = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
@@ -205,64 +225,40 @@ int output_sync(struct output *o, struct pal_error *e)
     return o->path && fsync(o->fd) ? fail(o, "syncing", e) : 0;
 }
 
-static int link_temporary(struct output *o)
+static int link_named(struct output *o, const char *name)
 {
     char self[40];
 
     snprintf(self, sizeof(self), "/proc/self/fd/%d", o->fd);
-    for (unsigned i = 0; i < ATTEMPTS; i++) {
-        char *name = temporary_name(o);
-
-        if (!name)
-            return -1;
-        if (linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
-            o->temporary = name;
-            return 0;
-        }
-        free(name);
-        if (errno != EEXIST)
-            return -1;
-    }
-    return -1;
-}
-
-static int sync_directory(const struct output *o)
-{
-    int fd = open(o->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 ? -1 : fsync(fd);
-
-    if (rc && errno == EINVAL) /* a file system that has no such thing */
-        rc = 0;
-    if (fd >= 0)
-        close(fd);
-    return rc;
+    return linkat(AT_FDCWD, self, o->directory, name, AT_SYMLINK_FOLLOW);
 }
 
 int output_publish(struct output *o, struct pal_error *e)
 {
     if (!o->path)
         return 0;
-    if (!o->temporary && link_temporary(o))
+    if (!o->temporary && with_new_name(o, link_named))
         return fail(o, "naming", e);
-    if (rename(o->temporary, o->path))
+    if (renameat(o->directory, o->temporary, o->directory, o->name))
         return fail(o, "naming", e);
     free(o->temporary);
     o->temporary = NULL;
-    if (sync_directory(o) == 0)
+    if (fsync(o->directory) == 0 || errno == EINVAL) /* there are file systems without */
         return 0;
     fail(o, "syncing the directory of", e);
-    unlink(o->path); /* it might be gone after a power cut: better now than unnoticed */
+    unlinkat(o->directory, o->name, 0); /* a power cut might undo it: better now than unnoticed */
     return -1;
 }
 
 void output_close(struct output *o)
 {
     if (o->temporary)
-        unlink(o->temporary);
+        unlinkat(o->directory, o->temporary, 0);
     if (o->path && o->fd >= 0)
         close(o->fd);
+    if (o->directory >= 0)
+        close(o->directory);
     free(o->temporary);
-    free(o->directory);
     free(o->path);
-    *o = (struct output){.fd = -1};
+    *o = (struct output){.fd = -1, .directory = -1};
 }

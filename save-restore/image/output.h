@@ -18,8 +18,8 @@ struct output {
     uint64_t offset; /* bytes written */
     output_patience_fn *patience;
     void *context;
-    char *path; /* of a file; NULL: a stream */
-    char *directory;
+    char *path;       /* of a file; NULL: a stream */
+    int directory;    /* that it is in */
     const char *name; /* within path */
     char *temporary;  /* its name now, in the directory; NULL: none yet, or none any more */
     bool waits;       /* a pipe or socket: ask before writing */

@@ -12,7 +12,7 @@ HOST_SAVE_FLAGS := $(HOST_SAVE_PLAIN) -O1 -fno-omit-frame-pointer -fsanitize=add
 HOST_SAVE_DEPS  := $(IMAGE_HEADERS) $(wildcard tests/host/save/*.h) tests/host/save/rules.mk
 HOST_SAVE_LIB   := $(IMAGE_SOURCES) tools/libpal/error.c
 HOST_SAVE_TESTS := $(addprefix $(HOST_SAVE)/test_,rewrite sums image damage)
-HOST_SAVE_FAST  :=
+HOST_SAVE_FAST  := $(addprefix $(HOST_SAVE)/test_,output memory)
 
 .PHONY: host-save-test host-save-fuzz-short host-save-fuzz
 host-save-test: $(HOST_SAVE_TESTS) $(HOST_SAVE_FAST)
@@ -28,8 +28,24 @@ $(HOST_SAVE_TESTS): $(HOST_SAVE)/test_%: $(HOST_SAVE)/tests/host/save/test_%.san
 		$(patsubst %.c,$(HOST_SAVE)/%.san.o,$(HOST_SAVE_LIB) tests/host/save/world.c)
 	$(HOST_CC) $(HOST_SAVE_FLAGS) $^ -lcmocka $(IMAGE_LIBS) -o $@
 # What goes wrong outside is put in place of these.
-HOST_SAVE_WRAP := -Wl,--wrap=writev,--wrap=write,--wrap=fsync,--wrap=rename,--wrap=linkat,--wrap=open
+HOST_SAVE_WRAP := -Wl,--wrap=writev,--wrap=fsync,--wrap=renameat,--wrap=linkat,--wrap=openat
 $(HOST_SAVE)/test_output: HOST_SAVE_MORE := $(HOST_SAVE_WRAP)
 $(HOST_SAVE_FAST): $(HOST_SAVE)/test_%: $(HOST_SAVE)/tests/host/save/test_%.o \
 		$(patsubst %.c,$(HOST_SAVE)/%.o,$(HOST_SAVE_LIB) tests/host/save/world.c)
 	$(HOST_CC) $(HOST_SAVE_PLAIN) $(HOST_SAVE_MORE) $^ -lcmocka $(IMAGE_LIBS) -o $@
+
+# The fuzzer is one compilation of everything, for its coverage counters.
+$(HOST_SAVE)/fuzz_image: tests/host/save/fuzz_image.c $(HOST_SAVE_LIB) $(HOST_SAVE_DEPS)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(HOST_SAVE_FLAGS) -fsanitize=fuzzer $(filter %.c,$^) $(IMAGE_LIBS) -o $@
+$(HOST_SAVE)/corpus/.made: tests/host/save/make_corpus.c tests/host/save/world.c $(HOST_SAVE_LIB) $(HOST_SAVE_DEPS)
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_SAVE_PLAIN) -O1 $(filter %.c,$^) -lcmocka $(IMAGE_LIBS) -o $(HOST_SAVE)/make_corpus
+	$(HOST_SAVE)/make_corpus $(@D)
+	@touch $@
+HOST_SAVE_FUZZ = cd $(HOST_SAVE) && ./fuzz_image -max_len=65536 -verbosity=0 -print_final_stats=1 \
+	-rss_limit_mb=1024 -timeout=20
+host-save-fuzz-short: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
+	$(HOST_SAVE_FUZZ) -max_total_time=30 corpus
+host-save-fuzz: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
+	$(HOST_SAVE_FUZZ) -max_total_time=$(FUZZ_SECONDS) corpus
