@@ -10,7 +10,7 @@ FUZZ_SECONDS    ?= 3600
 HOST_SAVE_PLAIN := -std=gnu11 -D_GNU_SOURCE -g -Wall -Wextra -Werror $(IMAGE_FLAGS) -Itools -Itests/host/boot -Itests/host/save
 HOST_SAVE_FLAGS := $(HOST_SAVE_PLAIN) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 HOST_SAVE_DEPS  := $(IMAGE_HEADERS) $(wildcard tests/host/save/*.h) tests/host/save/rules.mk
-HOST_SAVE_LIB   := $(IMAGE_SOURCES) tools/libpal/error.c
+HOST_SAVE_LIB   := $(IMAGE_SOURCES) $(addprefix tools/libpal/,error.c terminal.c)
 HOST_SAVE_TESTS := $(addprefix $(HOST_SAVE)/test_,rewrite sums image damage)
 HOST_SAVE_FAST  := $(addprefix $(HOST_SAVE)/test_,output memory)
 
@@ -49,3 +49,7 @@ host-save-fuzz-short: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
 	$(HOST_SAVE_FUZZ) -max_total_time=30 corpus
 host-save-fuzz: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
 	$(HOST_SAVE_FUZZ) -max_total_time=$(FUZZ_SECONDS) corpus
+
+# Sizes and rates of real memory dumps (see the file); static, to be run anywhere.
+$(HOST_SAVE)/measure: $(patsubst %.c,$(HOST_SAVE)/%.o,$(HOST_SAVE_LIB) tests/host/save/measure.c)
+	$(HOST_CC) -static $^ -llz4 -lz -pthread -o $@
