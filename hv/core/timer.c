@@ -118,7 +118,7 @@ static void program(struct cpu *c)
     if (first == c->timer_programmed)
         return;
     c->timer_programmed = first;
-    clock_event_program(first);
+    c->timer_due = clock_event_program(first);
 }
 
 void timer_reprogram(void)
@@ -186,8 +186,9 @@ void timer_interrupt(void)
     unsigned ran = 0;
     struct timer *t;
     /* How late the interrupt was taken is how long this CPU did not take interrupts. */
-    if (c->timer_programmed && c->timer_programmed < now)
-        c->longest_off_ns = max(c->longest_off_ns, now - c->timer_programmed);
+    if (c->timer_due && c->timer_due < now)
+        c->longest_off_ns = max(c->longest_off_ns, now - c->timer_due);
+    c->timer_due = 0;
     while (ran++ < TIMER_BATCH && (t = take_due(c, now))) {
         t->fn(t->arg);
         c->timer_running = NULL;

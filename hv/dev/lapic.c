@@ -164,18 +164,23 @@ uint32_t lapic_timer_count(void)
     return get(LAPIC_TIMER_COUNT);
 }
 
-void clock_event_program(uint64_t system_ns)
+uint64_t clock_event_program(uint64_t system_ns)
 {
-    if (cpu_features.tsc_deadline) {
-        wrmsr(MSR_TSC_DEADLINE, system_ns ? time_tsc_of(system_ns) : 0);
-        return;
-    }
     if (!system_ns) {
-        set(LAPIC_TIMER_INITIAL, 0);
-        return;
+        if (cpu_features.tsc_deadline)
+            wrmsr(MSR_TSC_DEADLINE, 0);
+        else
+            set(LAPIC_TIMER_INITIAL, 0);
+        return 0;
     }
-    /* At most a second ahead: the product below stays small, and early is harmless. */
-    uint64_t now = time_now(), ns = system_ns > now ? min(system_ns - now, 1000000000ul) : 1;
-    uint64_t counts = ns * lapic_timer_hz / 1000000000u + 1;
-    set(LAPIC_TIMER_INITIAL, (uint32_t)min(counts, (uint64_t)UINT32_MAX));
+    uint64_t now = time_now();
+    if (cpu_features.tsc_deadline) {
+        wrmsr(MSR_TSC_DEADLINE, time_tsc_of(system_ns));
+    } else {
+        /* At most a second ahead: the product below stays small, and early is harmless. */
+        uint64_t ns = system_ns > now ? min(system_ns - now, 1000000000ul) : 1;
+        uint64_t counts = ns * lapic_timer_hz / 1000000000u + 1;
+        set(LAPIC_TIMER_INITIAL, (uint32_t)min(counts, (uint64_t)UINT32_MAX));
+    }
+    return max(system_ns, now);
 }

@@ -34,6 +34,6 @@ void time_update_vcpu(struct vcpu *v);
 int time_register_area(struct vcpu *v, uint64_t va);
 
 /* Given by hv/dev (lapic.c): make VECTOR_TIMER fire at this system time on the calling CPU. 0: no deadline. */
-void clock_event_program(uint64_t system_ns);
+uint64_t clock_event_program(uint64_t system_ns);
 
 #endif

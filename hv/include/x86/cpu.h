@@ -88,6 +88,7 @@ struct cpu {
     unsigned timer_count, timer_capacity;
     struct timer *timer_running; /* whose callback runs here */
     uint64_t timer_programmed;   /* the hardware's deadline, 0: none */
+    uint64_t timer_due;          /* when it can interrupt: not before it was programmed */
 
     /* tlb.c */
     uint64_t flushed_at;    /* TLB clock when this CPU last flushed everything */

@@ -10,6 +10,7 @@
 
 #define REF    20u
 #define REF_RO 21u
+#define OTHERS 22u /* offered to somebody else */
 #define SLOT   10u
 
 /* ---- what the granter does (in the witness, or in the attacker) ---- */
@@ -24,6 +25,7 @@ static int64_t grant_page(uint64_t to)
     memset(mm_va(page), 0, MM_PAGE);
     grant_offer(REF, (unsigned int)to, mm_mfn(page), 0);
     grant_offer(REF_RO, (unsigned int)to, mm_mfn(page), GTF_readonly);
+    grant_offer(OTHERS, 0x77, mm_mfn(page), 0);
     return (int64_t)mm_mfn(page);
 }
 
