@@ -260,7 +260,8 @@ void pair_gone(const char *id)
                   before.stats.domains, before.stats.free_frames, before.stats.heap_bytes,
                   before.own_ports, before.witness_ports, now.stats.domains, now.stats.free_frames,
                   now.stats.heap_bytes, now.own_ports, now.witness_ports);
-    test_true(id, "O5 all is given back", all_equal(&now, &before));
+    if (!test_true(id, "O5 all is given back", all_equal(&now, &before)))
+        console_panic("what comes after could not be judged");
 }
 
 void pair_end_attacker(const char *id)

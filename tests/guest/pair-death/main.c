@@ -5,7 +5,6 @@
  * nothing is left. And creations that fail in the middle, and numbers that are used again.
  *
  * run: smp=2 guests=self deadline=240
- * also four: smp=4 seed=2
  */
 #define __XEN_TOOLS__ 1
 #include <bare/pair.h>
@@ -319,8 +318,10 @@ static const struct {
 
 static void for_ever(void *what)
 {
-    for (;;)
+    for (;;) {
         doings[(uint64_t)what].once();
+        __atomic_fetch_add(&pair_facts()->frame, 1, __ATOMIC_RELAXED);
+    }
 }
 
 static int64_t busy(uint64_t what)
@@ -412,6 +413,17 @@ static void wait_a_moment(uint64_t most_ns)
         vcpu_yield();
 }
 
+/* It has done it a few times; or it is dead, or nothing comes of it. */
+static void wait_until_busy(uint64_t times)
+{
+    volatile uint64_t *done = &pair_facts_of(pair_attacker)->frame;
+    uint64_t until = event_now() + 1000000000;
+
+    while (*done < times && event_now() < until &&
+           !(control_flags(pair_id(pair_attacker)) & XEN_DOMINF_shutdown))
+        vcpu_yield();
+}
+
 static bool witness_takes_part;
 
 static void end_in_the_middle(uint64_t what, bool managed)
@@ -419,13 +431,13 @@ static void end_in_the_middle(uint64_t what, bool managed)
     pair_new_attacker(4);
     pair_run(pair_witness, offer_all, pair_id(pair_attacker));
     pair_start(pair_attacker, busy, what);
-    wait_a_moment(3000000);
     if (witness_takes_part)
         pair_start(pair_witness, use_the_other, pair_id(pair_attacker));
     target = pair_id(pair_attacker);
     if (managed)
         vcpu_run(1, manage, NULL);
-    wait_a_moment(5000000);
+    wait_until_busy(1 + test_random() % 12);
+    wait_a_moment(1000000);
     pair_kill_attacker();
     wait_a_moment(1000000);
     target = 0;
