@@ -14,7 +14,7 @@ IMAGE_LIBS    := -llz4 -lz -pthread
 $(TOOLS)/save-restore/image/%.c.o: TOOLS_MORE := $(IMAGE_FLAGS)
 $(IMAGE_LIB): $(IMAGE_SOURCES:%=$(TOOLS)/%.o)
 	$(call Q,AR,$@)rm -f $@ && ar rcsD $@ $^
-tools: $(IMAGE_LIB)
+tools $(TOOLS)/pal: $(IMAGE_LIB)
 
 .PHONY: save-header-check
 header-check: save-header-check

@@ -16,7 +16,8 @@ TOOLS_LIBS := -lxencall -lxenforeignmemory -lxentoollog -lxenstore -ljansson -ls
 
 # The builder shares the hypervisor's readers of kernel images, compiled for the host.
 TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)
-TOOLS_SOURCES := $(sort $(wildcard tools/libpal/*.c tools/libpal/*.S tools/builder/*.c tools/pal/*.c)) $(TOOLS_IMAGE)
+TOOLS_SOURCES := $(sort $(wildcard tools/libpal/*.c tools/libpal/*.S tools/builder/*.c tools/pal/*.c \
+	save-restore/engine/*.c)) $(TOOLS_IMAGE)
 TOOLS_OBJECTS := $(TOOLS_SOURCES:%=$(TOOLS)/%.o)
 
 .PHONY: tools install
@@ -31,7 +32,9 @@ $(TOOLS)/pal.bash: $(TOOLS)/pal
 
 $(TOOLS)/tools/libpal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__
 $(addprefix $(TOOLS)/tools/libpal/,config_xml.c.o config_tree.c.o libxml.c.o): TOOLS_MORE := $(TOOLS_XML)
-$(TOOLS)/tools/pal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Itools/pal
+$(TOOLS)/tools/libpal/hv_state.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include
+$(TOOLS)/save-restore/engine/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Isave-restore/include -Isave-restore
+$(TOOLS)/tools/pal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Itools/pal -Isave-restore/include
 $(TOOLS)/tools/builder/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include -Ihv/boot
 $(TOOLS)/hv/boot/%.c.o: TOOLS_MORE := -Ihv/include -Ihv/boot
 
@@ -42,7 +45,7 @@ $(TOOLS)/tools/libpal/schema.S.o: tools/libpal/schema.S tools/libpal/schema.rng
 	@mkdir -p $(@D)
 	$(call Q,AS,$<)$(CC) -c -o $@ $<
 $(TOOLS)/pal: $(TOOLS_OBJECTS)
-	$(call Q,LD,$@)$(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $^ $(TOOLS_LIBS)
+	$(call Q,LD,$@)$(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $^ $(TOOLS_LIBS) $(IMAGE_LIBS)
 
 # A program of tests on the same objects.
 $(TOOLS)/scale: tests/e2e/scale/scale.c $(filter-out $(TOOLS)/tools/pal/%,$(TOOLS_OBJECTS)) $(TOOLS)/tools/pal/make.c.o

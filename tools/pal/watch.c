@@ -7,13 +7,18 @@
 #include "verbs.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <xen/sched.h>
+
 #include "ending.h"
+#include "save_restore.h"
 
 /* A guest that ends again and again at once must not keep the machine busy. */
 #define PAUSE_SECONDS 0.2
+#define AGAIN_MS      1000 /* while one is suspended: its saver may vanish */
 
 /* What has been done: a line on standard error, or an object on standard output. */
 static void tell(const struct call *c, const struct pal_domain *d, enum pal_action action)
@@ -34,12 +39,31 @@ static void tell(const struct call *c, const struct pal_domain *d, enum pal_acti
     fflush(stdout);
 }
 
-static void look(const struct call *c, struct pal *p)
+/* One that suspended itself is seen to by who saves it; unless that one is gone. Returns whether to look
+ * again. */
+static bool look_at_suspended(struct pal *p, const struct pal_domain *d)
+{
+    struct pal_error failed = {0};
+    int rc = save_recover(p, d->id, &d->info, &failed);
+
+    if (rc == 0)
+        fprintf(stderr, "pal watch: %s (domain %u) was suspended, and nobody saves it: seen to\n",
+                d->name, d->id);
+    if (rc < 0) {
+        pal_failed_to(&failed, "cannot let \"%s\" go on", d->name);
+        pal_error_print(&failed, stderr);
+    }
+    return rc != 0;
+}
+
+/* Returns whether to look again before long. */
+static bool look(const struct call *c, struct pal *p)
 {
     static uint8_t preserved[DOMID_FIRST_RESERVED]; /* they have been seen to */
     struct pal_error e = {0};
     struct pal_domain *list;
     int count = pal_domains(p, &list, &e);
+    bool again = false;
 
     for (int i = 0; i < count; i++) {
         const struct pal_domain *d = &list[i];
@@ -49,6 +73,10 @@ static void look(const struct call *c, struct pal *p)
         if (d->id == 0 || !(d->info.flags & XEN_DOMINF_shutdown) ||
             d->info.flags & XEN_DOMINF_dying) {
             preserved[d->id] = false;
+            continue;
+        }
+        if (pal_domain_reason_code(&d->info) == SHUTDOWN_suspend) {
+            again |= look_at_suspended(p, d);
             continue;
         }
         if (preserved[d->id])
@@ -67,6 +95,21 @@ static void look(const struct call *c, struct pal *p)
     }
     if (count >= 0)
         free(list);
+    return again;
+}
+
+/* Something has ended, or it is time to look again. False: the store is gone. */
+static bool wait_for_end(struct pal *p, bool again)
+{
+    struct pollfd fd = {.fd = xs_fileno(p->store.xs), .events = POLLIN};
+    unsigned count;
+    char **event;
+
+    if (again && poll(&fd, 1, AGAIN_MS) <= 0)
+        return true;
+    event = xs_read_watch(p->store.xs, &count);
+    free(event);
+    return event != NULL;
 }
 
 static int run(struct call *c)
@@ -85,17 +128,13 @@ static int run(struct call *c)
         pal_close(&p);
         return 1;
     }
-    for (;;) {
-        unsigned count;
-        char **event = xs_read_watch(p.store.xs, &count);
-
-        if (!event) {
+    for (bool again = false;;) {
+        if (!wait_for_end(&p, again)) {
             pal_fail(&c->error, PAL_STORE_ABSENT, "the store went away: %s", strerror(errno));
             pal_close(&p);
             return 1;
         }
-        free(event);
-        look(c, &p);
+        again = look(c, &p);
         verb_sleep(PAUSE_SECONDS);
     }
 }
