@@ -33,7 +33,7 @@ GUEST = """<domain type='xen'>
   <devices>{devices}<console type='pty'/></devices>
 </domain>
 """
-NIC = "<interface type='bridge'><source bridge='pal0'/></interface>"
+NIC = "<interface type='bridge'><source bridge='palbr0'/></interface>"
 DISK = ("<disk type='file' device='disk'><source file='{}'/><target dev='xvda' bus='xen'/></disk>")
 
 

@@ -180,7 +180,7 @@ static int run(struct call *c)
 const struct verb verb_image = {
     .name = "image",
     .summary = "Look into images of domains: info, verify, diff",
-    .arguments = "info FILE\nverify FILE|-\ndiff FILE FILE",
+    .arguments = "info|verify|diff FILE [FILE]",
     .details =
         "`info` tells what is in an image by its records' headers; `verify` reads and checks "
         "all of it, the page tables, too; `diff` compares two, page by page.",

@@ -2,6 +2,10 @@
 #include "verb.h"
 #include "verbs.h"
 
+#include <xen/sched.h>
+
+#include "save_restore.h"
+
 static int pause_domain(struct call *c, struct pal *p, struct pal_domain *d)
 {
     if (pal_domain_has_ended(&d->info))
@@ -11,8 +15,18 @@ static int pause_domain(struct call *c, struct pal *p, struct pal_domain *d)
     return pal_domain_pause(&p->hv, d->id, &c->error);
 }
 
+/* One that suspended itself goes on, too, unless somebody saves it. */
+static int let_go_on(struct call *c, struct pal *p, struct pal_domain *d)
+{
+    int rc = save_recover(p, d->id, &d->info, &c->error);
+
+    return rc == 1 ? pal_fail(&c->error, PAL_DOM_STATE, "it is being saved") : rc;
+}
+
 static int unpause_domain(struct call *c, struct pal *p, struct pal_domain *d)
 {
+    if (d->info.flags & XEN_DOMINF_shutdown && pal_domain_reason_code(&d->info) == SHUTDOWN_suspend)
+        return let_go_on(c, p, d);
     if (!(d->info.flags & XEN_DOMINF_paused))
         return pal_fail(&c->error, PAL_DOM_STATE, "it is not paused but %s",
                         pal_domain_state(&d->info));

@@ -16,13 +16,13 @@
 
 static struct {
     struct restore_options restore;
-    bool all;
+    const char *all; /* the directory */
 } wanted;
 
 static const struct argp_option options[] = {
     {"paused", 'p', NULL, 0, "Leave it paused", 0},
     {"name", 'n', "NAME", 0, "Give it another name", 0},
-    {"all", 'a', NULL, 0,
+    {"all", 'a', "DIR", 0,
      "Restore all images of the directory; each is removed when its domain runs", 0},
     {0}};
 
@@ -36,7 +36,8 @@ static bool option(struct call *c, int key, const char *value)
         wanted.restore.rename = value;
         return pal_name_is_good(value);
     case 'a':
-        return wanted.all = true;
+        wanted.all = value;
+        return true;
     default:
         return false;
     }
@@ -130,16 +131,20 @@ static int restore_all(struct call *c, struct pal *p, const char *directory)
 
 static int run(struct call *c)
 {
+    const char *what = wanted.all ? wanted.all : c->argument[0];
     struct pal p;
     int rc;
 
+    if (c->arguments != (wanted.all ? 0 : 1))
+        return pal_fail(&c->error, PAL_USE_ARGUMENTS,
+                        "it is `restore FILE` or `restore --all DIR`");
     if (pal_open(&p, &c->error))
         return 1;
     pal_interrupt_catch();
-    rc = wanted.all ? restore_all(c, &p, c->argument[0]) : restore_one(c, &p, c->argument[0]);
+    rc = wanted.all ? restore_all(c, &p, what) : restore_one(c, &p, what);
     pal_interrupt_release();
     if (rc)
-        pal_failed_to(&c->error, "cannot restore %s", c->argument[0]);
+        pal_failed_to(&c->error, "cannot restore %s", what);
     pal_close(&p);
     return rc ? 1 : 0;
 }
@@ -147,12 +152,11 @@ static int run(struct call *c)
 const struct verb verb_restore = {
     .name = "restore",
     .summary = "Bring a domain back from a file",
-    .arguments = "FILE|-\n--all DIR",
+    .arguments = "[FILE|-]",
     .details =
         "The domain goes on where it was when it was saved. It runs only when the whole image "
         "was read and is sound; otherwise nothing is left of it. The word - stands for "
         "standard input.",
-    .least = 1,
     .most = 1,
     .words = WORDS_FILE,
     .progress = true,

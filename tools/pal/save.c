@@ -15,7 +15,8 @@
 
 static struct {
     struct save_options save;
-    bool estimate, all;
+    bool estimate;
+    const char *all; /* the directory */
 } wanted;
 
 static const struct argp_option options[] = {
@@ -25,7 +26,7 @@ static const struct argp_option options[] = {
     {"verify", 'V', NULL, 0, "Read the file again and check it before it counts", 0},
     {"timeout", 't', "PHASE=SECONDS", 0, "Deadline of a phase: ask, freeze, copy, seal", 0},
     {"estimate", 'e', NULL, 0, "Only tell how large the image would be", 0},
-    {"all", 'a', NULL, 0, "Save all domains into the directory", 0},
+    {"all", 'a', "DIR", 0, "Save all domains, into this directory", 0},
     {0}};
 
 static bool set_timeout(struct call *c, const char *value)
@@ -64,7 +65,8 @@ static bool option(struct call *c, int key, const char *value)
     case 'e':
         return wanted.estimate = true;
     case 'a':
-        return wanted.all = true;
+        wanted.all = value;
+        return true;
     default:
         return false;
     }
@@ -198,15 +200,25 @@ static int act(struct call *c, struct pal *p)
     struct pal_domain d;
 
     if (wanted.all)
-        return save_all(c, p, c->argument[0]);
+        return save_all(c, p, wanted.all);
     if (pal_domain_find_guest(p, c->argument[0], &d, &c->error))
         return -1;
     if (wanted.estimate)
         return estimate(c, p, &d);
-    if (c->arguments < 2)
-        return pal_fail(&c->error, PAL_USE_ARGUMENTS, "the file's name is missing");
     return strcmp(c->argument[1], "-") ? save_to_file(c, p, &d, c->argument[1])
                                        : save_to_output(c, p, &d);
+}
+
+static int check_words(struct call *c)
+{
+    unsigned words = wanted.all ? 0 : wanted.estimate ? 1 : 2;
+
+    if (wanted.all && wanted.estimate)
+        return pal_fail(&c->error, PAL_USE_ARGUMENTS, "one cannot estimate all at once");
+    if (c->arguments == words)
+        return 0;
+    return pal_fail(&c->error, PAL_USE_ARGUMENTS,
+                    "it is `save NAME FILE`, `save NAME --estimate` or `save --all DIR`");
 }
 
 static int run(struct call *c)
@@ -214,13 +226,13 @@ static int run(struct call *c)
     struct pal p;
     int rc;
 
-    if (pal_open(&p, &c->error))
+    if (check_words(c) || pal_open(&p, &c->error))
         return 1;
     pal_interrupt_catch();
     rc = act(c, &p);
     pal_interrupt_release();
     if (rc)
-        pal_failed_to(&c->error, "cannot save \"%s\"", c->argument[0]);
+        pal_failed_to(&c->error, "cannot save \"%s\"", wanted.all ? "all" : c->argument[0]);
     pal_close(&p);
     return rc ? 1 : 0;
 }
@@ -228,13 +240,12 @@ static int run(struct call *c)
 const struct verb verb_save = {
     .name = "save",
     .summary = "Put a domain away in a file",
-    .arguments = "NAME FILE|-\nNAME --estimate\n--all DIR",
+    .arguments = "[NAME] [FILE|-]",
     .details =
         "The guest suspends itself and is gone when the file is complete; `pal restore` brings "
         "it back. When anything fails it runs on, and there is no file. The word - stands "
         "for standard output. Its disks are not in the image: after --checkpoint the image "
         "is of use only with copies of them as they were.",
-    .least = 1,
     .most = 2,
     .words = WORDS_DOMAIN,
     .progress = true,

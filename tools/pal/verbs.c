@@ -4,8 +4,7 @@
 
 /* In the order of `pal help`. */
 const struct verb *const verbs[] = {
-    &verb_create,  &verb_run,    &verb_list,    &verb_info,       &verb_console,
-    &verb_logs,    &verb_pause,  &verb_unpause, &verb_shutdown,   &verb_reboot,
-    &verb_destroy, &verb_save, &verb_restore, &verb_image, &verb_rename, &verb_set,     &verb_top,        &verb_dmesg,
-    &verb_doctor,  &verb_schema, &verb_watch,   &verb_completion, &verb_help,
-    NULL};
+    &verb_create,  &verb_run,     &verb_list,     &verb_info,       &verb_console, &verb_logs,
+    &verb_pause,   &verb_unpause, &verb_shutdown, &verb_reboot,     &verb_destroy, &verb_save,
+    &verb_restore, &verb_image,   &verb_rename,   &verb_set,        &verb_top,     &verb_dmesg,
+    &verb_doctor,  &verb_schema,  &verb_watch,    &verb_completion, &verb_help,    NULL};
