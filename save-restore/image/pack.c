@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "image/codec.h"
 #include "image/limits.h"
@@ -51,6 +52,9 @@ struct packer {
     uint64_t written;
     unsigned ready; /* chunks packed and not yet written */
     enum effort effort;
+    uint64_t effort_since; /* this chunk */
+    unsigned pressure;     /* how much of the time goes into the output of late, in percent */
+    uint64_t last_written; /* ns; the caller's thread only */
 };
 
 /* ---- one chunk: what its pages are ---- */
@@ -246,8 +250,9 @@ static void take_pages(struct packer *p, struct job *j)
 }
 
 /*
- * By default effort follows the ring: chunks that pile up unwritten say that the output is what
- * everybody waits for, so there is time to pack harder; none at all says the opposite. The lock is held.
+ * By default effort follows the output: when nearly all time passes in it while packed chunks pile up,
+ * packing harder costs nothing; when it is idle, packing is what everybody waits for. After a change the
+ * ring passes once before the next. The lock is held.
  */
 static enum effort choose_effort(struct packer *p)
 {
@@ -259,9 +264,12 @@ static enum effort choose_effort(struct packer *p)
     case IMAGE_MODE_DEFAULT:
         break;
     }
-    if (p->ready >= SPARE / 2 && p->effort < EFFORT_ZLIB_BEST)
+    if (p->taken < p->effort_since + p->job_count)
+        return p->effort;
+    p->effort_since = p->taken;
+    if (p->pressure > 85 && p->ready >= SPARE / 2 && p->effort < EFFORT_ZLIB_BEST)
         p->effort++;
-    else if (p->ready == 0 && p->effort > EFFORT_LZ4)
+    else if (p->pressure < 60 && p->effort > EFFORT_LZ4)
         p->effort--;
     return p->effort;
 }
@@ -378,10 +386,25 @@ static struct job *packed_chunk(struct packer *p, struct pal_error *e)
     return j;
 }
 
-/* Its place in the ring is free; what it shows is unmapped by whoever takes the place. */
-static void chunk_written(struct packer *p, struct job *j)
+static uint64_t now_ns(void)
 {
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Its place in the ring is free; what it shows is unmapped by whoever takes the place. Writing it began at
+ * this time.
+ */
+static void chunk_written(struct packer *p, struct job *j, uint64_t began)
+{
+    uint64_t now = now_ns(), all = now - p->last_written + 1;
+
+    p->last_written = now;
     pthread_mutex_lock(&p->threads.lock);
+    p->pressure = (3 * p->pressure + (unsigned)((now - began) * 100 / all)) / 4;
     j->done = false;
     p->written++;
     p->ready--;
@@ -393,10 +416,13 @@ static int write_all(struct packer *p, struct pal_error *e)
 {
     struct job *j;
 
+    p->last_written = now_ns();
     while ((j = packed_chunk(p, e))) {
+        uint64_t began = now_ns();
+
         if (write_chunk(p->w, j, e) || !writer_goes_on(p->w, e))
             return -1;
-        chunk_written(p, j);
+        chunk_written(p, j, began);
     }
     return e->code == PAL_OK ? 0 : -1;
 }

@@ -137,6 +137,55 @@ static void test_pipe_out(void **state)
     world_free(w);
 }
 
+/* A slow reader: the output is what all wait for, so by and by chunks are packed harder. */
+static void *drain_slowly(void *context)
+{
+    struct feed *f = context;
+    uint8_t *data = malloc(64 << 20);
+    ssize_t got;
+
+    while ((got = read(f->fd, data + f->size, 32768)) > 0) {
+        f->size += (size_t)got;
+        usleep(5000);
+    }
+    f->data = data;
+    return NULL;
+}
+
+static void test_slow_output(void **state)
+{
+    struct image_writer_options options = {.workers = 1};
+    struct world *w = world_new(12000, 15);
+    const char *path = scratch("slow");
+    struct pal_error e = {0};
+    struct image_writer *writer;
+    struct image_info info;
+    struct feed f = {0};
+    pthread_t thread;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    f.fd = ends[0];
+    pthread_create(&thread, NULL, drain_slowly, &f);
+    writer = image_writer_stream(ends[1], &options, &e);
+    world_write(w, writer, &e);
+    assert_int_equal(image_writer_commit(writer, &e), 0);
+    image_writer_free(writer);
+    close(ends[1]);
+    pthread_join(thread, NULL);
+    write_file(path, f.data, f.size);
+    free((void *)f.data);
+    close(ends[0]);
+    assert_int_equal(image_info_read(path, &info, &e), 0);
+    print_message("chunks: %lu LZ4, %lu zlib\n", (unsigned long)info.chunks_by[IMAGE_LZ4],
+                  (unsigned long)info.chunks_by[IMAGE_ZLIB]);
+    assert_true(info.chunks_by[IMAGE_LZ4] > 0); /* it began so */
+    assert_true(info.chunks_by[IMAGE_ZLIB] > 0);
+    restore(path, -1, w, 2);
+    world_free(w);
+}
+
 /* The reader goes away: an error, no signal. */
 static void test_pipe_breaks(void **state)
 {
@@ -458,13 +507,13 @@ static void test_estimate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_mode),    cmocka_unit_test(test_pipe_in),
-        cmocka_unit_test(test_pipe_out),      cmocka_unit_test(test_pipe_breaks),
-        cmocka_unit_test(test_stopped),       cmocka_unit_test(test_stuck_pipe),
-        cmocka_unit_test(test_source_fails),  cmocka_unit_test(test_states),
-        cmocka_unit_test(test_random_access), cmocka_unit_test(test_info),
-        cmocka_unit_test(test_bad_tables),    cmocka_unit_test(test_diff),
-        cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_every_mode),  cmocka_unit_test(test_pipe_in),
+        cmocka_unit_test(test_pipe_out),    cmocka_unit_test(test_slow_output),
+        cmocka_unit_test(test_pipe_breaks), cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_stuck_pipe),  cmocka_unit_test(test_source_fails),
+        cmocka_unit_test(test_states),      cmocka_unit_test(test_random_access),
+        cmocka_unit_test(test_info),        cmocka_unit_test(test_bad_tables),
+        cmocka_unit_test(test_diff),        cmocka_unit_test(test_estimate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
