@@ -111,7 +111,7 @@ header-check: $(ROOTS)/.made $(GENERATED)
 	    hv/include/boot/*) root=boot;; *) root=hv;; esac; \
 	    $(CC) $(CFLAGS) -I$(ROOTS)/$$root -fsyntax-only -include ./$$h -x c /dev/null || exit 1; done
 
-FORMATTED = $(sort $(shell find hv mm guest save-restore tests tools -name '*.[ch]'))
+FORMATTED = $(sort $(shell find hv mm guest save-restore balloon tests tools -name '*.[ch]'))
 format:
 	clang-format -i $(FORMATTED)
 format-check:

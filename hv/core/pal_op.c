@@ -5,6 +5,7 @@
 #include "core/hypercall.h"
 #include "core/sched.h"
 #include "mm/mm.h"
+#include "x86/ram.h"
 
 static struct mm_domain *audit_next_domain(struct mm_domain *m)
 {
@@ -84,6 +85,8 @@ static long op_stats(uint64_t arg)
     s.free_frames = palloc_free_frames();
     s.heap_frames = palloc_heap_frames();
     s.heap_bytes = heap_bytes();
+    s.ram_frames = ram_total() >> PAGE_SHIFT;
+    s.table_frames = ram_taken() >> PAGE_SHIFT;
     return copy_to_guest(arg, &s, sizeof(s)) ? -XEN_EFAULT : 0;
 }
 

@@ -7,6 +7,7 @@ static struct ram_range {
     uint64_t start, end;
 } ranges[RAM_MAX_RANGES];
 static unsigned range_count;
+static uint64_t total, taken; /* bytes */
 
 static void insert(unsigned at, uint64_t start, uint64_t end)
 {
@@ -27,6 +28,7 @@ static void erase(unsigned at)
 
 void ram_add(uint64_t start, uint64_t end)
 {
+    total += end > start ? end - start : 0;
     insert(range_count, start, end);
 }
 
@@ -56,6 +58,7 @@ uint64_t ram_take(uint64_t size, uint64_t align, uint64_t limit)
         if (start < ranges[i].start || start == 0)
             continue;
         ram_reserve(start, start + size);
+        taken += size;
         return start;
     }
     panic("no %lu KiB of memory for the hypervisor's own tables", size >> 10);
@@ -66,4 +69,14 @@ void ram_release(void)
     for (unsigned i = 0; i < range_count; i++)
         palloc_add(maddr_to_mfn(maddr(ranges[i].start)), maddr_to_mfn(maddr(ranges[i].end)));
     range_count = 0;
+}
+
+uint64_t ram_total(void)
+{
+    return total;
+}
+
+uint64_t ram_taken(void)
+{
+    return taken;
 }

@@ -58,6 +58,7 @@ add bin/pal-start "$here/domains/pal-start"
 for file in "$here"/guest/*.xml; do
     add "guest/$(basename "$file")" "$file"
 done
+add checks/audit "$out/checks/audit"
 add guest/vmlinuz "$cache/linux-6.1/vmlinuz"
 add guest/initrd.gz "$out/guest-initrd.gz"
 for extra in ${PAL_ADD:-}; do

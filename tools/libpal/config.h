@@ -48,6 +48,8 @@ struct pal_config {
     unsigned vcpus;
     char *kernel, *initrd, *cmdline; /* initrd may be NULL */
     enum pal_action on_poweroff, on_reboot, on_crash;
+    uint64_t min_kib;     /* <pal:minimum>: others may make it shrink so far; 0: nobody may */
+    unsigned shares;      /* <pal:shares>: of memory, against other domains' */
     unsigned weight, cap; /* 0: the hypervisor's own */
     unsigned disks, nics;
     struct pal_disk disk[PAL_DISKS_MAX];

@@ -175,6 +175,17 @@ static void read_uuid(struct pal_config *c, const xmlNode *root)
     free(text);
 }
 
+static int read_balloon(struct pal_config *c, const struct source *s, const xmlNode *ours)
+{
+    const xmlNode *least = child(ours, "minimum"), *shares = child(ours, "shares");
+
+    c->shares = shares ? (unsigned)number_of(shares) : 100;
+    if (least && read_size(s, least, &c->min_kib))
+        return -1;
+    return c->min_kib > c->memory_kib ? fail_at(s, least, "is more than the domain starts with")
+                                      : 0;
+}
+
 static int read_memory(struct pal_config *c, const struct source *s, const xmlNode *root)
 {
     const xmlNode *now = child(root, "currentMemory");
@@ -186,7 +197,7 @@ static int read_memory(struct pal_config *c, const struct source *s, const xmlNo
         return -1;
     if (c->memory_kib > c->max_kib)
         return fail_at(s, now, "is more than <memory>");
-    return 0;
+    return read_balloon(c, s, ours_in(child(root, "metadata")));
 }
 
 static int read_os(struct pal_config *c, const struct source *s, const xmlNode *root)

@@ -89,6 +89,9 @@ static void put_domain(struct pal_batch *b, void *data)
     }
     put_number(b, &r, c->max_kib, n.base, "memory/static-max");
     put_number(b, &r, c->memory_kib, n.base, "memory/target");
+    put_number(b, &r, c->shares, n.base, "memory/shares");
+    if (c->min_kib)
+        put_number(b, &r, c->min_kib, n.base, "memory/dynamic-min");
     for (unsigned i = 0; i < c->vcpus; i++)
         pal_batch_put(b, &r, "online", "%s/cpu/%u/availability", n.base, i);
     put_number(b, &r, entry->store_port, n.base, "store/port");

@@ -8,7 +8,9 @@
 #include "libpal/daemon.h"
 #include "libpal/device.h"
 #include "libpal/interrupt.h"
+#include "libpal/ledger.h"
 #include "libpal/record.h"
+#include "libpal/room.h"
 
 /* The hypervisor's own share of a domain: tables, pages of state, rounded up. */
 #define OVERHEAD_PAGES 512
@@ -37,27 +39,24 @@ static int name_is_free(struct pal *p, const char *name, struct pal_error *e)
     return rc;
 }
 
-static int memory_suffices(struct pal *p, const struct pal_config *c, struct pal_error *e)
+/* Memory that it takes from the machine, its share of the hypervisor's included. */
+static uint64_t need_of(const struct pal_config *c)
 {
-    struct xen_sysctl_physinfo host;
-    uint64_t need = (c->memory_kib >> 2) + OVERHEAD_PAGES;
-
-    if (pal_hv_physinfo(&p->hv, &host, e))
-        return -1;
-    if (need <= host.free_pages + host.scrub_pages)
-        return 0;
-    return pal_fail(e, PAL_MEM_HOST, "it needs %llu MiB; the machine has %llu MiB free",
-                    (unsigned long long)need >> 8,
-                    (unsigned long long)(host.free_pages + host.scrub_pages) >> 8);
+    return c->memory_kib + OVERHEAD_PAGES * (PAL_PAGE_SIZE >> 10);
 }
 
 int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e)
 {
     struct pal_build b = build_of(c);
 
-    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) || memory_suffices(p, c, e))
+    uint64_t missing;
+    int rc;
+
+    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) || pal_build_check(&b, e))
         return -1;
-    return pal_build_check(&b, e);
+    rc = pal_ledger_promise(&p->hv, need_of(c), &missing, e);
+    pal_ledger_release();
+    return rc;
 }
 
 static int fill(struct pal *p, uint32_t id, const struct pal_config *c,
@@ -80,6 +79,9 @@ static int fill(struct pal *p, uint32_t id, const struct pal_config *c,
             pal_domain_set_schedule(&p->hv, id, c->weight ? c->weight : weight, c->cap, e))
             return -1;
     }
+    /* More than it starts with it gets when it is asked to grow. */
+    if (pal_domain_max_memory(&p->hv, id, c->memory_kib, e))
+        return -1;
     pal_progress_phase(progress, PAL_BUILD_PHASES, 0);
     if (pal_record_write(id, c, e) || pal_store_enter(p, &entry, e))
         return -1;
@@ -93,12 +95,21 @@ int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e)
     struct pal_progress *progress;
     int id;
 
-    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) || memory_suffices(p, c, e))
+    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) ||
+        pal_room_make(p, need_of(c), e))
         return -1;
     memcpy(n.uuid, c->uuid, sizeof(n.uuid));
     id = pal_domain_create(&p->hv, &n, e);
-    if (id < 0)
+    if (id >= 0 && pal_ledger_settle((uint32_t)id, e)) {
+        struct pal_error ignored = {0};
+
+        pal_domain_destroy(&p->hv, (uint32_t)id, &ignored);
+        id = -1;
+    }
+    if (id < 0) {
+        pal_ledger_release();
         return -1;
+    }
     progress = pal_progress_begin("create", c->name, phases, PAL_BUILD_PHASES + 1);
     if (fill(p, (uint32_t)id, c, progress, e) || pal_interrupt_check(e)) {
         struct pal_error ignored = {0};
@@ -106,6 +117,7 @@ int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e)
         pal_domain_end(p, (uint32_t)id, &ignored);
         id = -1;
     }
+    pal_ledger_release();
     pal_progress_end(progress, id >= 0);
     return id;
 }

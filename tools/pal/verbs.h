@@ -3,9 +3,30 @@
 #ifndef PAL_VERBS_H
 #define PAL_VERBS_H
 
-extern const struct verb verb_create, verb_list, verb_info, verb_console, verb_logs, verb_pause,
-    verb_unpause, verb_shutdown, verb_reboot, verb_destroy, verb_rename, verb_set, verb_top,
-    verb_dmesg, verb_doctor, verb_schema, verb_save, verb_restore, verb_image, verb_run, verb_watch,
-    verb_completion, verb_help;
+extern const struct verb verb_balloon;
+extern const struct verb verb_completion;
+extern const struct verb verb_console;
+extern const struct verb verb_create;
+extern const struct verb verb_destroy;
+extern const struct verb verb_dmesg;
+extern const struct verb verb_doctor;
+extern const struct verb verb_help;
+extern const struct verb verb_image;
+extern const struct verb verb_info;
+extern const struct verb verb_list;
+extern const struct verb verb_logs;
+extern const struct verb verb_mem;
+extern const struct verb verb_pause;
+extern const struct verb verb_reboot;
+extern const struct verb verb_rename;
+extern const struct verb verb_restore;
+extern const struct verb verb_run;
+extern const struct verb verb_save;
+extern const struct verb verb_schema;
+extern const struct verb verb_set;
+extern const struct verb verb_shutdown;
+extern const struct verb verb_top;
+extern const struct verb verb_unpause;
+extern const struct verb verb_watch;
 
 #endif

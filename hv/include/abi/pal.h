@@ -31,7 +31,7 @@ struct pal_audit {
 /* Counters of the machine. arg: struct pal_stats. */
 #define PALOP_stats 1
 struct pal_stats {
-    uint64_t total_frames; /* all RAM the hypervisor manages, in 4 KiB frames */
+    uint64_t total_frames; /* all RAM that is handed out and taken back, in 4 KiB frames */
     uint64_t free_frames;
     uint64_t heap_frames;    /* hypervisor's own allocations */
     uint64_t heap_bytes;     /* bytes handed out of them */
@@ -39,6 +39,9 @@ struct pal_stats {
     uint64_t longest_off_ns; /* longest time any CPU ran with interrupts off */
     uint64_t context_switches;
     uint64_t hypercalls;
+    uint64_t
+        ram_frames; /* all RAM of the machine; what is neither here nor in total_frames is the */
+    uint64_t table_frames; /* image and the firmware's. Frame table and other tables made at boot */
 };
 
 /* Read the role of one frame, for tests. arg: struct pal_frame. */

@@ -19,4 +19,8 @@ uint64_t ram_take(uint64_t size, uint64_t align, uint64_t limit);
 /* Give everything left to the frame allocator; the list is empty afterwards. */
 void ram_release(void);
 
+/* Bytes of RAM in the machine; of these, what ram_take gave away for good. */
+uint64_t ram_total(void);
+uint64_t ram_taken(void);
+
 #endif
