@@ -2,11 +2,17 @@
 """Devices of domains: the way out through NAT, hot attach and detach, guards against forged addresses, refusals."""
 
 import contextlib
+import hashlib
 import http.server
+import os
+import random
+import re
+import subprocess
 import threading
 
 import pytest
 
+import qemu as q
 from qemu import Qemu
 from test_domains import Control, domain0, domains_image, machine  # noqa: F401 (a fixture)
 
@@ -34,6 +40,79 @@ def web_server(content):
         server.server_close()
 
 
+class Inside:
+    """A shell in a domain, on its console; the commands it runs are ended by marks as those of domain 0 are."""
+
+    def __init__(self, control, name):
+        self.qemu, self.name, self.count = control.qemu, name, 0
+
+    def run(self, command, limit=60, status=0):
+        self.count += 1
+        self.qemu.send_line(f"echo BEGIN-$(({self.count})); {command}; echo END-$(({self.count}))=$?")
+        self.qemu.expect(rf"BEGIN-{self.count}\s", 30, early=())
+        self.qemu.expect(rf"END-{self.count}=(\d+)", limit, early=())
+        got = int(self.qemu.child.match.group(1))
+        if status is not None and got != status:
+            self.qemu.fail(f"{self.name}: {command!r}: status {got}, not {status}")
+        return self.qemu.child.before.replace("\r", "")
+
+
+@contextlib.contextmanager
+def inside(control, name):
+    """The domain's console, from its prompt to Ctrl-]."""
+    control.qemu.send_line(f"pal console {name}")
+    control.qemu.expect(r"leaves the console", 30)
+    control.qemu.send_line("")
+    control.qemu.expect(r"guest:\S+# ", 120)
+    guest = Inside(control, name)
+    guest.run("stty -echo cols 200; dmesg -n 1")
+    yield guest
+    control.qemu.child.send("\x1d")
+    control.qemu.expect(r"dom0:\S+# ", 30)
+
+
+def wait_until(control, command, tries=100):
+    """The command succeeds in the end."""
+    control.run(f"for i in $(seq {tries}); do {command} && break; sleep 0.1; done; {command}", limit=120)
+
+
+def define(control, name, more="", memory=160):
+    """/tmp/NAME.xml: the web guest with other devices."""
+    text = f"s|>web<|>{name}<|; s|>192<|>{memory}<|; s|<devices>|<devices>{more}|"
+    control.run(f"sed \"{text}\" /guest/web.xml >/tmp/{name}.xml")
+
+
+def interface(mac, more="", attributes=""):
+    return (f"<interface type='bridge' {attributes}><source bridge='palbr0'/>"
+            f"<mac address='00:16:3e:00:00:{mac:02x}'/>{more}</interface>")
+
+
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory):
+    """An image that begins with the static program of inside/forge.c."""
+    image = tmp_path_factory.mktemp("forge") / "forge.img"
+    program = q.TOP / "tests/e2e/inside/forge.c"
+    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
+    subprocess.run(["gcc", *flags, "-o", image, program], check=True)
+    os.truncate(image, (image.stat().st_size + 4095) // 4096 * 4096)
+    return image
+
+
+def with_disks(*images, network=False):
+    """Domain 0 sees the images as /dev/vda, /dev/vdb ..."""
+    drives = [word for image in images for word in ("-drive", f"file={image},format=raw,if=virtio")]
+    return machine(devices=("-nic", "user,model=virtio-net-pci" if network else "none"), extra=tuple(drives))
+
+
+def nothing_left(control):
+    """Of domains that are gone: no interface, loop device, rule or node."""
+    wait_until(control, "! losetup -a | grep -q .")
+    assert control.run("ls /sys/class/net /sys/bus/xen-backend/devices | grep -E 'vif|vbd'", status=1).strip() == ""
+    control.run("nft list table netdev pal", status=1)
+    control.run("xenstore-ls /local/domain/0/backend | grep -E 'vif|vbd' -A 1 | grep /", status=1)
+    assert control.run("ls /run/pal | grep -vE '^(watch|devices).lock|^network'", status=1).strip() == ""
+
+
 def test_network(directory):
     """pal-network: complete, may be repeated, and leaves nothing when it is taken down."""
     with Qemu(machine(devices=("-nic", "user,model=virtio-net-pci")), directory) as qemu:
@@ -55,4 +134,126 @@ def test_network(directory):
         control.run("ip addr show dev palbr0 | grep -q 10.99", status=1)
         control.run("PAL_NETWORK_CONFIG=/tmp/c; export PAL_NETWORK_CONFIG; echo ADDRESS=10.99.0.300/24 >/tmp/c")
         assert "do:" in control.run("pal-network up", status=1)
+        qemu.check_log()
+
+
+def test_plug(directory, forge, tmp_path):
+    """A disk, a block device and an interface come and go while the guest runs, data unharmed; a reboot keeps them."""
+    data = random.Random(3).randbytes(3 << 20)
+    digest = hashlib.md5(data).hexdigest()
+    block = tmp_path / "block.img"
+    block.write_bytes(bytes(8 << 20))
+    with web_server(data) as port, Qemu(with_disks(forge, block, network=True), directory) as qemu:
+        control = domain0(qemu)
+        define(control, "web")
+        control.run("pal create /tmp/web.xml", limit=120)
+        # Domain 0 fetches what the guest will check, over the network that the guest will use.
+        wait_until(control, "ip addr show | grep -q 10.0.2.15")
+        control.run(f"wget -q -O /tmp/data.img http://10.0.2.2:{port}/ && truncate -s 8M /tmp/copy.img", limit=120)
+        with inside(control, "web"):
+            pass
+        assert control.json("pal attach web disk /tmp/data.img xvdb --read-only")["state"] == "connected"
+        control.json("pal attach web disk /tmp/copy.img xvdc")
+        control.json("pal attach web disk /dev/vdb xvdd --until-reboot")
+        nic = control.json("pal attach web interface palbr0 --ip 10.99.0.2 --rate 1000")
+        assert nic["device"] == "vif0" and nic["mac"].startswith("00:16:3e:")
+        devices = {d["device"]: d for d in control.json("pal devices web")["devices"]}
+        assert sorted(devices) == ["vif0", "xvdb", "xvdc", "xvdd"]
+        assert all(d["state"] == "connected" for d in devices.values())
+        assert devices["xvdb"]["read_only"] and not devices["xvdc"]["read_only"]
+        assert devices["xvdd"]["block"] and devices["xvdd"]["source"] == "/dev/vdb"
+        assert devices["vif0"]["rate_kib"] == 1000 and devices["vif0"]["ip"] == ["10.99.0.2"]
+        # The limit stands in netback: bytes for each 50 ms.
+        control.run("mount -t debugfs d /sys/kernel/debug; cat /sys/kernel/debug/xen-netback/vif*.0/io_ring_q0 "
+                    "| grep 'credit: 51200, usec: 50000'")
+        with inside(control, "web") as guest:
+            assert guest.run("md5sum </dev/xvdb").split()[0] == digest
+            guest.run("echo x >/dev/xvdb", status=1)
+            guest.run("dd if=/dev/xvdb of=/dev/xvdc bs=1M conv=fsync; dd if=/dev/xvdb of=/dev/xvdd bs=1M conv=fsync", limit=90)
+            guest.run("ip addr add 10.99.0.2/24 dev eth0; ip link set eth0 up; ip route add default via 10.99.0.1")
+            guest.run("ping -c 2 10.99.0.1")
+            assert guest.run(f"wget -q -O - http://10.0.2.2:{port}/ | md5sum", limit=120).split()[0] == digest
+        control.run("ping -c 1 10.99.0.2")
+        for device in ("xvdc", "xvdd"):
+            control.run(f"pal detach web {device}")
+        with inside(control, "web") as guest:
+            guest.run("ls /dev/xvdb && ! ls /dev/xvdc /dev/xvdd")
+        assert control.run("head -c 3145728 /tmp/copy.img | md5sum").split()[0] == digest
+        assert control.run("head -c 3145728 /dev/vdb | md5sum").split()[0] == digest
+        # What reboots has what it had: but not what was for this run only.
+        control.json("pal attach web disk /dev/vdb xvdd --until-reboot")
+        first = control.json("pal list web")["domains"][0]["id"]
+        control.run("pal reboot web --wait", limit=120)
+        wait_until(control, f"pal list web --json 2>/dev/null | grep '\"id\"' | grep -qv ': {first},'")
+        with inside(control, "web"):
+            pass
+        again = {d["device"]: d for d in control.json("pal devices web")["devices"]}
+        assert sorted(again) == ["vif0", "xvdb"] and again["vif0"]["mac"] == nic["mac"]
+        assert again["vif0"]["ip"] == ["10.99.0.2"] and again["xvdb"]["read_only"]
+        control.run(f"pal detach web {nic['mac']} && pal detach web xvdb")
+        assert control.json("pal devices web")["devices"] == []
+        with inside(control, "web") as guest:
+            guest.run("ls /sys/class/net | grep eth", status=1)
+        control.run("pal shutdown web --wait", limit=120)
+        nothing_left(control)
+        qemu.check_log()
+
+
+# Kinds of frames that inside/forge.c sends, and which of them a guard lets pass.
+ALL = set("abcdefghijklmno")
+STRICT = set("amo")  # from its own addresses, in IPv4, ARP and IPv6
+LOOSE = set("afghilmno")  # anything with its own MAC that is nobody else's
+
+
+def forged(control, which, own="10.99.0.7", other="10.99.0.3"):
+    """What of attacker's frames the witness counts; the last kind may always pass."""
+    with inside(control, "witness") as guest:
+        guest.run("rm -f /tmp/count; /tmp/forge count eth0 >/tmp/count & while ! grep -q counting /tmp/count; do usleep 50000; done")
+    with inside(control, "attacker") as guest:
+        guest.run(f"ip addr flush dev {which}; ip addr add {own}/24 dev {which}; ip link set {which} up")
+        guest.run(f"/tmp/forge send {which} {own} {other} 10.99.0.1")
+    with inside(control, "witness") as guest:
+        text = guest.run("i=0; until grep -q counted /tmp/count; do i=$((i+1)); [ $i -lt 600 ] || break; usleep 50000; done; cat /tmp/count")
+    kinds = re.findall(r"([a-z])=\d+", text)
+    assert kinds.pop() == "z", text
+    return set(kinds)
+
+
+def test_guards(directory, forge):
+    """Forged addresses are dropped by each kind of guard, seen by another guest; nothing passes to a device of another."""
+    with Qemu(with_disks(forge), directory) as qemu:
+        control = domain0(qemu)
+        tool = "<disk type='block'><source dev='/dev/vda'/><target dev='xvda'/><readonly/></disk>"
+        define(control, "witness", tool + interface(3, "<ip address='10.99.0.3'/>"))
+        trusted = interface(4, attributes="trustGuestRxFilters='yes'")
+        define(control, "attacker", tool + interface(5, "<ip address='10.99.0.7'/>") + interface(6) + trusted)
+        control.run("pal create /tmp/witness.xml && pal create /tmp/attacker.xml", limit=240)
+        for name in ("witness", "attacker"):
+            with inside(control, name) as guest:
+                guest.run("cat /dev/xvda >/tmp/forge; chmod +x /tmp/forge; ip link set eth0 up")
+        rules = control.run("nft list table netdev pal")
+        assert "vif1.0" in rules and "vif2.0" in rules and "vif2.1" in rules and "vif2.2" not in rules
+        assert forged(control, "eth2") == ALL, "without a guard everything comes through"
+        assert forged(control, "eth0") == STRICT
+        assert forged(control, "eth1", own="10.99.0.8") == LOOSE
+        assert forged(control, "eth1", own="10.99.0.7") == LOOSE - set("afm"), "an address of another by <ip>"
+        # A guest's word about its devices leads nowhere: here it names those of the witness.
+        witness = "/local/domain/0/backend/vif/1/0"
+        with inside(control, "attacker") as guest:
+            for node, value in (("backend", witness), ("backend-id", "1"), ("handle", "0"), ("state", "6")):
+                assert "stored=yes" in guest.run(f"/tmp/forge store device/vif/1/{node} {value}")
+            for node in (f"{witness}/state", "/local/domain/1/device/vif/0/state", "device/vif/7"):
+                assert "stored=no" in guest.run(f"/tmp/forge store {node} 6")
+            assert "stored=yes" in guest.run("/tmp/forge store device/vbd/51712/state 0")
+        control.run("pal detach attacker vif1 && pal detach attacker vif2 --force && pal detach attacker xvda")
+        assert [d["device"] for d in control.json("pal devices attacker")["devices"]] == ["vif0"]
+        assert {d["state"] for d in control.json("pal devices witness")["devices"]} == {"connected"}
+        rules = control.run("nft list table netdev pal")
+        assert "vif1.0" in rules and "vif2.0" in rules and "vif2.1" not in rules
+        with inside(control, "attacker") as guest:
+            guest.run("ip addr flush dev eth0; ip addr add 10.99.0.7/24 dev eth0; ping -c 2 10.99.0.1")
+        with inside(control, "witness") as guest:
+            guest.run("ip addr add 10.99.0.3/24 dev eth0; ping -c 2 10.99.0.7; ping -c 1 10.99.0.1")
+        control.run("pal destroy attacker witness")
+        nothing_left(control)
         qemu.check_log()

@@ -4,7 +4,9 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 bool pal_mac_parse(const char *text, uint8_t mac[6])
 {
@@ -19,6 +21,14 @@ bool pal_mac_parse(const char *text, uint8_t mac[6])
         mac[i] = (uint8_t)byte;
     }
     return !(mac[0] & 1);
+}
+
+void pal_mac_make(uint8_t mac[6])
+{
+    memcpy(mac, (uint8_t[3]){0x00, 0x16, 0x3e}, 3);
+    if (getrandom(mac + 3, 3, 0) != 3)
+        abort(); /* cannot fail for so few bytes once the system runs */
+    mac[3] &= 0x7f;
 }
 
 void pal_mac_text(const uint8_t m[6], char text[PAL_MAC_TEXT])

@@ -16,6 +16,8 @@ struct pal_address {
 
 /* "00:16:3e:12:34:56". False: it is not one, or a group's. */
 bool pal_mac_parse(const char *text, uint8_t mac[6]);
+/* One made up, of the range that is Xen's: 00:16:3e. */
+void pal_mac_make(uint8_t mac[6]);
 void pal_mac_text(const uint8_t mac[6], char text[PAL_MAC_TEXT]);
 
 /* "10.99.0.2" or "fd00::2", without a prefix length. False: it is none that a guest can have. */

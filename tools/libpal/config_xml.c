@@ -246,15 +246,10 @@ static int read_mac(struct pal_nic *n, const struct source *s, const xmlNode *no
     char *text = attribute(child(node, "mac"), "address");
     bool good = true;
 
-    if (text) {
+    if (text)
         good = pal_mac_parse(text, n->mac);
-    } else { /* of the range that is Xen's: 00:16:3e */
-        n->mac[1] = 0x16;
-        n->mac[2] = 0x3e;
-        if (getrandom(n->mac + 3, 3, 0) != 3)
-            abort(); /* as above */
-        n->mac[3] &= 0x7f;
-    }
+    else
+        pal_mac_make(n->mac);
     free(text);
     return good ? 0 : fail_at(s, child(node, "mac"), "is a group address");
 }

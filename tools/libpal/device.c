@@ -1,178 +1,243 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Both halves of each device in the store, then what domain 0 adds when the backend has taken it
- * up. Formats: <xen/io/blkif.h>, <xen/io/netif.h>, and what Linux's drivers/block/xen-blkback and
- * drivers/net/xen-netback read.
+ * Setting devices up and giving them back: the nodes of device_node.c, and what domain 0 adds when
+ * a backend has taken a device up.
  */
 #include "libpal/device.h"
-#include "libpal/device_host.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
-#define STATE_INITIALISING "1"
-#define WAIT_STEPS         500 /* of 10 ms: a backend's driver answers at once when it is there */
+#include "libpal/device_host.h"
+#include "libpal/device_node.h"
+#include "libpal/device_setup.h"
+#include "libpal/device_use.h"
+#include "libpal/guard.h"
+#include "libpal/interrupt.h"
+#include "libpal/record.h"
 
-struct device {
-    uint32_t domain;
-    const char *kind; /* vbd, vif */
-    unsigned number;
-    const struct pal_disk *disk;
-    const struct pal_nic *nic;
-    char back[96], front[96];
-};
+#define LOCK       "devices"
+#define STEP_MS    10
+#define BACKEND_MS 5000 /* a backend's driver answers at once when it is there */
 
-static struct device device_of(uint32_t domain, const char *kind, unsigned number)
+static void wait_a_step(void)
 {
-    struct device d = {.domain = domain, .kind = kind, .number = number};
+    struct timespec step = {0, STEP_MS * 1000000};
 
-    snprintf(d.back, sizeof(d.back), "/local/domain/0/backend/%s/%u/%u", kind, domain, number);
-    snprintf(d.front, sizeof(d.front), "/local/domain/%u/device/%s/%u", domain, kind, number);
-    return d;
-}
-
-static void put_disk(struct pal_batch *b, const struct device *d, const struct pal_rights *back,
-                     const struct pal_rights *front)
-{
-    char number[16];
-
-    snprintf(number, sizeof(number), "%u", d->number);
-    pal_batch_put(b, back, d->disk->target, "%s/dev", d->back);
-    pal_batch_put(b, back, "phy", "%s/type", d->back);
-    pal_batch_put(b, back, "disk", "%s/device-type", d->back);
-    pal_batch_put(b, back, d->disk->read_only ? "r" : "w", "%s/mode", d->back);
-    pal_batch_put(b, back, d->disk->source, "%s/params", d->back);
-    pal_batch_put(b, back, "0", "%s/removable", d->back);
-    pal_batch_put(b, front, number, "%s/virtual-device", d->front);
-    pal_batch_put(b, front, "disk", "%s/device-type", d->front);
-}
-
-static void put_nic(struct pal_batch *b, const struct device *d, const struct pal_rights *back,
-                    const struct pal_rights *front)
-{
-    const uint8_t *m = d->nic->mac;
-    char mac[18], handle[16];
-
-    snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-    snprintf(handle, sizeof(handle), "%u", d->number);
-    pal_batch_put(b, back, handle, "%s/handle", d->back);
-    pal_batch_put(b, back, mac, "%s/mac", d->back);
-    pal_batch_put(b, back, d->nic->bridge, "%s/bridge", d->back);
-    pal_batch_put(b, back, "vif", "%s/type", d->back);
-    pal_batch_put(b, back, "", "%s/script", d->back); /* netback wants one; there is none to run */
-    if (d->nic->rate_kib) {                           /* bytes for each 50 ms */
-        char rate[48];
-
-        snprintf(rate, sizeof(rate), "%llu,50000",
-                 (unsigned long long)(d->nic->rate_kib * 1024 / 20));
-        pal_batch_put(b, back, rate, "%s/rate", d->back);
-    }
-    pal_batch_put(b, front, handle, "%s/handle", d->front);
-    pal_batch_put(b, front, mac, "%s/mac", d->front);
-}
-
-static void put_device(struct pal_batch *b, void *data)
-{
-    const struct device *d = data;
-    struct pal_rights back = {PAL_ACCESS_READ, d->domain, 0};
-    struct pal_rights front = {PAL_ACCESS_OWN_READ, 0, d->domain};
-    char domain[16];
-
-    snprintf(domain, sizeof(domain), "%u", d->domain);
-    pal_batch_put(b, &back, "", "%s", d->back);
-    pal_batch_put(b, &back, d->front, "%s/frontend", d->back);
-    pal_batch_put(b, &back, domain, "%s/frontend-id", d->back);
-    pal_batch_put(b, &back, "1", "%s/online", d->back);
-    pal_batch_put(b, &front, "", "%s", d->front);
-    pal_batch_put(b, &front, d->back, "%s/backend", d->front);
-    pal_batch_put(b, &front, "0", "%s/backend-id", d->front);
-    if (d->disk)
-        put_disk(b, d, &back, &front);
-    else
-        put_nic(b, d, &back, &front);
-    pal_batch_put(b, &back, STATE_INITIALISING, "%s/state", d->back);
-    pal_batch_put(b, &front, STATE_INITIALISING, "%s/state", d->front);
+    nanosleep(&step, NULL);
 }
 
 /* Wait until the path is there: a sign that the backend's driver did its part. */
-static int wait_for(const char *path, const char *driver, struct pal_error *e)
+static int wait_for(struct pal *p, const struct pal_device *d, const char *path, const char *driver,
+                    struct pal_error *e)
 {
-    struct timespec step = {0, 10000000};
+    char *complaint = NULL;
 
-    for (unsigned i = 0; i < WAIT_STEPS; i++) {
+    for (unsigned ms = 0; ms < BACKEND_MS && !complaint; ms += STEP_MS) {
         if (!access(path, F_OK))
             return 0;
-        nanosleep(&step, NULL);
+        if (pal_interrupt_check(e))
+            return -1;
+        wait_a_step();
+        complaint = device_complaint(p, d);
     }
-    pal_fail(e, PAL_DEV_BACKEND, "the driver %s does not take up the device", driver);
-    return pal_remedy(e, "load it: `modprobe %s`; then look into domain 0's dmesg", driver);
+    if (complaint) {
+        pal_fail(e, PAL_DEV_BACKEND, "the driver %s refuses the device: %s", driver, complaint);
+        pal_remedy(e, "look into domain 0's dmesg");
+    } else {
+        pal_fail(e, PAL_DEV_BACKEND, "the driver %s does not take up the device", driver);
+        pal_remedy(e, "load it: `modprobe %s`; then look into domain 0's dmesg", driver);
+    }
+    free(complaint);
+    return -1;
 }
 
-static int attach_disk(struct pal *p, uint32_t domain, const struct pal_disk *disk,
-                       struct pal_error *e)
+int device_setup_disk(struct pal *p, uint32_t id, const struct pal_disk *disk, struct pal_device *d,
+                      struct pal_error *e)
 {
-    struct device d = device_of(domain, "vbd", pal_disk_number(disk->target));
-    char path[160], number[24];
-    dev_t device;
-    int fd, rc;
+    char path[160];
+    dev_t physical;
+    int lock, fd, rc;
 
-    d.disk = disk;
-    fd = pal_host_open_disk(disk, &device, e);
+    *d = (struct pal_device){.domain = id,
+                             .kind = PAL_DEVICE_DISK,
+                             .number = pal_disk_number(disk->target),
+                             .disk = *disk};
+    lock = pal_record_lock(LOCK, e);
+    fd = lock < 0 ? -1 : pal_host_open_source(disk, e);
+    if (fd >= 0 && device_check_disk(p, disk, fd, e)) {
+        close(fd);
+        fd = -1;
+    }
+    if (fd >= 0)
+        fd = pal_host_open_disk(fd, disk, &physical, e);
+    if (fd >= 0 && device_publish(p, d, physical, e)) {
+        close(fd);
+        fd = -1;
+    }
+    pal_record_unlock(lock);
     if (fd < 0)
         return -1;
-    rc = pal_store_batch(&p->store, put_device, &d, e);
-    /* The backend is there when it watches for physical-device, and has the disk open when it
-     * shows what it made of it. Until then our own descriptor keeps a loop device alive. */
-    snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vbd-%u-%u", domain, d.number);
-    rc = rc ? rc : wait_for(path, "xen-blkback", e);
-    snprintf(path, sizeof(path), "%s/physical-device", d.back);
-    snprintf(number, sizeof(number), "%x:%x", major(device), minor(device));
-    rc = rc ? rc : pal_store_write(&p->store, e, path, number);
-    snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vbd-%u-%u/physical_device", domain,
-             d.number);
-    rc = rc ? rc : wait_for(path, "xen-blkback", e);
+    /* The backend has the disk open when it shows what it made of it. Until then our own
+     * descriptor keeps a loop device in being. */
+    snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vbd-%u-%u/physical_device", id,
+             d->number);
+    rc = wait_for(p, d, path, "xen-blkback", e);
     close(fd);
+    if (rc)
+        device_give_back(p, d, 1);
     return rc;
 }
 
-static int attach_nic(struct pal *p, uint32_t domain, unsigned number, const struct pal_nic *nic,
-                      struct pal_error *e)
-{
-    struct device d = device_of(domain, "vif", number);
-    char path[160], name[16];
+/* ---- interfaces ---- */
 
-    d.nic = nic;
-    snprintf(name, sizeof(name), "vif%u.%u", domain, number);
-    snprintf(path, sizeof(path), "/sys/class/net/%s", name);
-    if (pal_host_check_bridge(nic->bridge, e) || pal_store_batch(&p->store, put_device, &d, e) ||
-        wait_for(path, "xen-netback", e) || pal_host_join_bridge(name, nic->bridge, e))
-        return -1;
-    snprintf(path, sizeof(path), "%s/hotplug-status", d.back);
-    return pal_store_write(&p->store, e, path, "connected");
+static void interface_name(const struct pal_device *d, char name[16])
+{
+    snprintf(name, 16, "vif%u.%u", d->domain, d->number);
 }
+
+static struct pal_guard guard_of(const struct pal_device *d)
+{
+    struct pal_guard g = {.owned = d->nic.ips};
+
+    interface_name(d, g.interface);
+    memcpy(g.mac, d->nic.mac, sizeof(g.mac));
+    memcpy(g.own, d->nic.ip, sizeof(g.own));
+    return g;
+}
+
+/* Takes the commands. */
+static int apply(char *commands, struct pal_error *e)
+{
+    int rc = commands ? pal_guard_apply(commands, e) : pal_fail(e, PAL_SYS_FAILED, "out of memory");
+
+    free(commands);
+    return rc;
+}
+
+static int put_guard(const struct pal_device *d, struct pal_error *e)
+{
+    struct pal_guard g = guard_of(d);
+
+    if (d->nic.trusted)
+        return 0;
+    g.hosts = pal_host_addresses(d->nic.bridge, g.host, PAL_GUARD_HOST);
+    return apply(pal_guard_rules(&g), e);
+}
+
+static bool has_no_guard(const struct pal_device *d, dev_t physical, void *data)
+{
+    (void)physical;
+    (void)data;
+    return d->kind != PAL_DEVICE_NIC || d->nic.trusted;
+}
+
+/* With its nodes gone already. After the last one nothing is left of the table either. */
+static void drop_guard(struct pal *p, const struct pal_device *d)
+{
+    struct pal_error ignored = {0};
+    struct pal_guard g = guard_of(d);
+    int lock;
+
+    if (d->kind != PAL_DEVICE_NIC || d->nic.trusted)
+        return;
+    lock = pal_record_lock(LOCK, &ignored);
+    if (device_each(p, has_no_guard, NULL))
+        pal_guard_apply(pal_guard_nothing, &ignored);
+    else
+        apply(pal_guard_removal(&g), &ignored);
+    pal_record_unlock(lock);
+}
+
+static bool guard_again(const struct pal_device *d, dev_t physical, void *data)
+{
+    (void)physical;
+    return d->kind != PAL_DEVICE_NIC || !device_has_backend(d) || !put_guard(d, data);
+}
+
+int pal_devices_guard(struct pal *p, struct pal_error *e)
+{
+    int lock = pal_record_lock(LOCK, e);
+    int rc = lock < 0 || !device_each(p, guard_again, e) ? -1 : 0;
+
+    pal_record_unlock(lock);
+    return rc;
+}
+
+int device_setup_nic(struct pal *p, uint32_t id, unsigned number, const struct pal_nic *nic,
+                     struct pal_device *d, struct pal_error *e)
+{
+    char path[160], name[16];
+    int lock, rc;
+
+    *d = (struct pal_device){.domain = id, .kind = PAL_DEVICE_NIC, .number = number, .nic = *nic};
+    interface_name(d, name);
+    snprintf(path, sizeof(path), "/sys/class/net/%s", name);
+    if (pal_host_check_bridge(nic->bridge, e))
+        return -1;
+    lock = pal_record_lock(LOCK, e);
+    rc = lock < 0 || device_check_nic(p, nic, e) || device_publish(p, d, 0, e) ? -1 : 0;
+    pal_record_unlock(lock);
+    if (rc)
+        return -1;
+    /* The interface is down, and on no bridge, until its guard stands. */
+    rc = wait_for(p, d, path, "xen-netback", e) || put_guard(d, e) ||
+         pal_host_join_bridge(name, nic->bridge, e);
+    if (!rc) {
+        device_back(d, path);
+        strcat(path, "/hotplug-status");
+        rc = pal_store_write(&p->store, e, path, "connected");
+    }
+    if (rc)
+        device_give_back(p, d, 1);
+    return rc ? -1 : 0;
+}
+
+/* ---- all of a domain's ---- */
 
 int pal_devices_attach(struct pal *p, uint32_t id, const struct pal_config *c, struct pal_error *e)
 {
+    struct pal_device d;
+
     for (unsigned i = 0; i < c->disks; i++) {
-        if (attach_disk(p, id, &c->disk[i], e))
+        if (device_setup_disk(p, id, &c->disk[i], &d, e))
             return -1;
     }
     for (unsigned i = 0; i < c->nics; i++) {
-        if (attach_nic(p, id, i, &c->nic[i], e))
+        if (device_setup_nic(p, id, i, &c->nic[i], &d, e))
             return -1;
     }
     return 0;
 }
 
-void pal_devices_release(struct pal *p, uint32_t id)
+void device_give_back(struct pal *p, const struct pal_device *list, int count)
 {
+    for (int i = 0; i < count; i++)
+        device_withdraw(p, &list[i]);
     /* A backend whose nodes vanish lets go of the disk, and the last one to let go of a loop
      * device ends it. */
+    for (int i = 0; i < count; i++) {
+        for (unsigned ms = 0; ms < BACKEND_MS && device_has_backend(&list[i]); ms += STEP_MS)
+            wait_a_step();
+    }
+    for (int i = 0; i < count; i++)
+        drop_guard(p, &list[i]);
+}
+
+void pal_devices_release(struct pal *p, uint32_t id)
+{
+    struct pal_error ignored = {0};
+    struct pal_device *list;
+    int count = pal_devices_list(p, id, &list, &ignored);
+
+    if (count > 0)
+        device_give_back(p, list, count);
+    pal_devices_free(list, count);
     pal_store_remove(&p->store, "/local/domain/0/backend/vbd/%u", id);
     pal_store_remove(&p->store, "/local/domain/0/backend/vif/%u", id);
+    pal_store_remove(&p->store, "/local/domain/0/error/backend/vbd/%u", id);
+    pal_store_remove(&p->store, "/local/domain/0/error/backend/vif/%u", id);
 }

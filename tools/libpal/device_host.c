@@ -3,14 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/loop.h>
+#include <linux/major.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define LOOP_TRIES 64 /* somebody else may take a free one before us */
@@ -59,34 +63,105 @@ static int bind_loop(int file, const struct pal_disk *disk, struct pal_error *e)
     return loop;
 }
 
-int pal_host_open_disk(const struct pal_disk *disk, dev_t *device, struct pal_error *e)
+int pal_host_open_source(const struct pal_disk *disk, struct pal_error *e)
 {
     int flags = (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
-    int fd = open(disk->source, flags), loop;
     struct stat st;
+    int fd;
 
-    if (fd < 0 || fstat(fd, &st)) {
-        pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->source, strerror(errno));
-        goto fail;
+    /* For a block device O_EXCL means: not while it is mounted, or part of something. */
+    if (disk->is_block && !disk->read_only)
+        flags |= O_EXCL;
+    fd = open(disk->source, flags | O_NONBLOCK);
+    if (fd < 0 && errno == EBUSY) {
+        pal_fail(e, PAL_DEV_IN_USE, "domain 0 itself uses %s", disk->source);
+        return pal_remedy(e, "unmount it (and what lies on it) in domain 0 first");
     }
-    if (disk->is_block != S_ISBLK(st.st_mode) || !(S_ISBLK(st.st_mode) || S_ISREG(st.st_mode))) {
+    if (fd < 0 || fstat(fd, &st)) {
+        bool only_read = errno == EACCES || errno == EROFS || errno == EPERM;
+
+        pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->source, strerror(errno));
+        if (only_read && !disk->read_only)
+            pal_remedy(e, "if it can only be read, say so: <readonly/>, or --read-only");
+    } else if (disk->is_block != S_ISBLK(st.st_mode) ||
+               !(S_ISBLK(st.st_mode) || S_ISREG(st.st_mode))) {
         pal_fail(e, PAL_DEV_SOURCE, "%s is not a %s", disk->source,
                  disk->is_block ? "block device" : "plain file");
-        goto fail;
+    } else if (!disk->is_block && st.st_size < 512) {
+        pal_fail(e, PAL_DEV_SOURCE, "%s is shorter than one sector", disk->source);
+    } else {
+        return fd;
     }
-    if (!disk->is_block) {
-        loop = bind_loop(fd, disk, e);
-        close(fd);
-        fd = loop;
-        if (fd < 0 || fstat(fd, &st))
-            goto fail;
-    }
-    *device = st.st_rdev;
-    return fd;
-fail:
     if (fd >= 0)
         close(fd);
     return -1;
+}
+
+int pal_host_open_disk(int fd, const struct pal_disk *disk, dev_t *device, struct pal_error *e)
+{
+    struct stat st;
+
+    if (!disk->is_block) {
+        int loop = bind_loop(fd, disk, e);
+
+        close(fd);
+        fd = loop;
+    }
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st)) {
+        close(fd);
+        return pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->source, strerror(errno));
+    }
+    *device = st.st_rdev;
+    return fd;
+}
+
+bool pal_host_loop_file(dev_t loop, dev_t *device, ino_t *inode, bool *read_only)
+{
+    struct loop_info64 info;
+    char path[32];
+    bool good;
+    int fd;
+
+    if (major(loop) != LOOP_MAJOR)
+        return false;
+    snprintf(path, sizeof(path), "/dev/loop%u", minor(loop));
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    good = fd >= 0 && !ioctl(fd, LOOP_GET_STATUS64, &info);
+    if (fd >= 0)
+        close(fd);
+    if (good) {
+        *device = (dev_t)info.lo_device;
+        *inode = (ino_t)info.lo_inode;
+        *read_only = info.lo_flags & LO_FLAGS_READ_ONLY;
+    }
+    return good;
+}
+
+unsigned pal_host_addresses(const char *bridge, struct pal_address *list, unsigned room)
+{
+    struct ifaddrs *all;
+    unsigned count = 0;
+
+    if (getifaddrs(&all))
+        return 0;
+    for (struct ifaddrs *a = all; a && count < room; a = a->ifa_next) {
+        struct pal_address *to = &list[count];
+
+        if (!a->ifa_addr || strcmp(a->ifa_name, bridge) ||
+            (a->ifa_addr->sa_family != AF_INET && a->ifa_addr->sa_family != AF_INET6))
+            continue;
+        memset(to, 0, sizeof(*to));
+        to->v6 = a->ifa_addr->sa_family == AF_INET6;
+        if (to->v6)
+            memcpy(to->bytes, &((struct sockaddr_in6 *)(void *)a->ifa_addr)->sin6_addr, 16);
+        else
+            memcpy(to->bytes, &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr, 4);
+        count++;
+    }
+    freeifaddrs(all);
+    return count;
 }
 
 int pal_host_check_bridge(const char *bridge, struct pal_error *e)

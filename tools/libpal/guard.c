@@ -96,14 +96,15 @@ static void put_strict(FILE *out, const struct pal_guard *g, const char *mac)
     pal_address_text(&local, first + 4);
     list(v6, sizeof(v6), g->own, g->owned, true, first);
     put_rule(out, g, "ip6 saddr != { %s } counter drop", v6);
-    put_rule(out, g, "icmpv6 type { nd-router-advert, nd-redirect } counter drop");
+    /* Only what nft can make out is accepted (58: ICMPv6): a packet that is cut off, or whose headers it cannot
+     * follow, matches none of these. */
+    put_rule(out, g, "meta protocol ip6 meta l4proto != 58 accept");
     put_neighbour(out, g, &local, "accept");
     for (unsigned i = 0; i < g->owned; i++) {
         if (g->own[i].v6)
             put_neighbour(out, g, &g->own[i], "accept");
     }
-    put_rule(out, g, "icmpv6 type nd-neighbor-advert counter drop");
-    put_rule(out, g, "ether type ip6 accept");
+    put_rule(out, g, "icmpv6 type != { nd-router-advert, nd-redirect, nd-neighbor-advert } accept");
     put_rule(out, g, "counter drop");
 }
 

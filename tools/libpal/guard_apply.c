@@ -74,6 +74,7 @@ int pal_guard_apply(const char *commands, struct pal_error *e)
             said[0] = '\0';
         said[strcspn(said, "\n")] = '\0';
         pal_fail(e, PAL_DEV_GUARD, "nft refused the rules: %s", said);
+        pal_remedy(e, "does `nft list ruleset` work? The kernel needs its module nf_tables");
     }
     if (in >= 0)
         close(in);

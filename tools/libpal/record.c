@@ -2,9 +2,11 @@
 #include "libpal/record.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,7 +128,7 @@ int pal_record_read(uint32_t id, struct pal_config *c, struct pal_error *e)
 
 void pal_record_remove(uint32_t id)
 {
-    static const char *const parts[] = {"xml", "name", "keep"};
+    static const char *const parts[] = {"xml", "name", "keep", "lock"};
     char path[256];
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -166,4 +168,28 @@ bool pal_record_is_kept(uint32_t id)
         pid = 0;
     fclose(file);
     return pid > 0 && (!kill((pid_t)pid, 0) || errno == EPERM);
+}
+
+int pal_record_lock(const char *name, struct pal_error *e)
+{
+    char path[256], file[64];
+    int fd;
+
+    snprintf(file, sizeof(file), "%s.lock", name);
+    pal_record_path(path, sizeof(path), file);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    while (fd >= 0 && flock(fd, LOCK_EX)) {
+        if (errno == EINTR)
+            continue;
+        close(fd);
+        fd = -1;
+    }
+    return fd < 0 ? pal_fail(e, PAL_SYS_FAILED, "%s cannot be locked: %s", path, strerror(errno))
+                  : fd;
+}
+
+void pal_record_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }

@@ -24,6 +24,11 @@ int pal_record_keep(uint32_t id, struct pal_error *e);
 void pal_record_release(uint32_t id);
 bool pal_record_is_kept(uint32_t id);
 
+/* Wait for the one lock of that name (a domain's number, "devices") and hold it. Returns what
+ * pal_record_unlock() takes; -1 and the error when there can be no lock. */
+int pal_record_lock(const char *name, struct pal_error *e);
+void pal_record_unlock(int lock);
+
 /* The path of a file of ours in that directory, which is made when it is not there. */
 void pal_record_path(char *path, size_t room, const char *name);
 

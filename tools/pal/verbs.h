@@ -3,13 +3,17 @@
 #ifndef PAL_VERBS_H
 #define PAL_VERBS_H
 
+extern const struct verb verb_attach;
 extern const struct verb verb_balloon;
 extern const struct verb verb_completion;
 extern const struct verb verb_console;
 extern const struct verb verb_create;
 extern const struct verb verb_destroy;
+extern const struct verb verb_detach;
+extern const struct verb verb_devices;
 extern const struct verb verb_dmesg;
 extern const struct verb verb_doctor;
+extern const struct verb verb_guard;
 extern const struct verb verb_help;
 extern const struct verb verb_image;
 extern const struct verb verb_info;

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "libpal/device_use.h"
+
+#include <dirent.h>
+#include <linux/major.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "libpal/device_host.h"
+#include "libpal/device_node.h"
+
+/* The loop device of a domain that has just ended goes a little later than the domain. */
+#define LEAVING_MS 3000
+#define STEP_MS    20
+
+/* What is behind a path: a file, by device and inode, or a block device. One that is a loop device
+ * is its file. */
+struct identity {
+    dev_t device;
+    ino_t inode;
+    bool is_file;
+};
+
+static struct identity identity_of_block(dev_t device)
+{
+    struct identity id = {.is_file = true};
+    bool ignored;
+
+    if (!pal_host_loop_file(device, &id.device, &id.inode, &ignored))
+        id = (struct identity){.device = device};
+    return id;
+}
+
+static bool is_same(const struct identity *a, const struct identity *b)
+{
+    return a->is_file == b->is_file && a->device == b->device && a->inode == b->inode;
+}
+
+static bool is_alive(struct pal *p, uint32_t id)
+{
+    struct xen_domctl_getdomaininfo info;
+    struct pal_error ignored = {0};
+
+    return !pal_domain_info(&p->hv, id, &info, &ignored);
+}
+
+struct disk_search {
+    struct pal *p;
+    const struct pal_disk *disk;
+    struct identity id;
+    struct pal_error *e;
+};
+
+static bool look_at_disk(const struct pal_device *d, dev_t physical, void *data)
+{
+    struct disk_search *s = data;
+    struct identity other;
+    char name[PAL_NAME_MAX + 1];
+
+    if (d->kind != PAL_DEVICE_DISK || (d->disk.read_only && s->disk->read_only))
+        return true;
+    other = identity_of_block(physical);
+    if (!is_same(&other, &s->id) || !is_alive(s->p, d->domain))
+        return true;
+    pal_domain_name(s->p, d->domain, name);
+    pal_fail(s->e, PAL_DEV_IN_USE, "%s is in use as %s of \"%s\"%s", s->disk->source,
+             d->disk.target, name, d->disk.read_only ? "" : ", which may write to it");
+    return false;
+}
+
+/* The loop device that has the file and does not go together with the disk; 0: none. */
+static dev_t other_loop(const struct disk_search *s, dev_t own)
+{
+    DIR *list = opendir("/sys/block");
+    dev_t found = 0;
+
+    for (struct dirent *entry; list && !found && (entry = readdir(list));) {
+        struct identity id = {.is_file = true};
+        bool read_only;
+        unsigned number;
+        dev_t loop;
+
+        if (sscanf(entry->d_name, "loop%u", &number) != 1)
+            continue;
+        loop = makedev(LOOP_MAJOR, number);
+        if (loop != own && pal_host_loop_file(loop, &id.device, &id.inode, &read_only) &&
+            is_same(&id, &s->id) && !(read_only && s->disk->read_only))
+            found = loop;
+    }
+    if (list)
+        closedir(list);
+    return found;
+}
+
+int device_check_disk(struct pal *p, const struct pal_disk *disk, int source, struct pal_error *e)
+{
+    struct timespec step = {0, STEP_MS * 1000000};
+    struct disk_search s = {.p = p, .disk = disk, .e = e};
+    dev_t loop, own = 0;
+    struct stat st;
+
+    if (fstat(source, &st))
+        return pal_fail(e, PAL_DEV_SOURCE, "%s cannot be looked at", disk->source);
+    if (disk->is_block) {
+        own = st.st_rdev;
+        s.id = identity_of_block(own);
+    } else {
+        s.id = (struct identity){st.st_dev, st.st_ino, true};
+    }
+    if (!device_each(p, look_at_disk, &s))
+        return -1;
+    for (unsigned ms = 0; (loop = other_loop(&s, own)); ms += STEP_MS) {
+        if (ms >= LEAVING_MS) {
+            pal_fail(e, PAL_DEV_IN_USE, "domain 0 itself uses %s, by /dev/loop%u", disk->source,
+                     minor(loop));
+            return pal_remedy(e, "unmount it, or `losetup -d /dev/loop%u`", minor(loop));
+        }
+        nanosleep(&step, NULL);
+    }
+    return 0;
+}
+
+struct nic_search {
+    struct pal *p;
+    const struct pal_nic *nic;
+    struct pal_error *e;
+};
+
+static bool look_at_nic(const struct pal_device *d, dev_t physical, void *data)
+{
+    struct nic_search *s = data;
+    char name[PAL_NAME_MAX + 1], what[PAL_ADDRESS_TEXT] = "";
+
+    (void)physical;
+    if (d->kind != PAL_DEVICE_NIC)
+        return true;
+    if (!memcmp(d->nic.mac, s->nic->mac, sizeof(d->nic.mac)))
+        pal_mac_text(d->nic.mac, what);
+    for (unsigned i = 0; i < d->nic.ips && !what[0]; i++) {
+        for (unsigned j = 0; j < s->nic->ips && !what[0]; j++) {
+            if (pal_address_same(&d->nic.ip[i], &s->nic->ip[j]))
+                pal_address_text(&d->nic.ip[i], what);
+        }
+    }
+    if (!what[0] || !is_alive(s->p, d->domain))
+        return true;
+    pal_domain_name(s->p, d->domain, name);
+    pal_fail(s->e, PAL_DEV_IN_USE, "the address %s is that of vif%u of \"%s\"", what, d->number,
+             name);
+    pal_remedy(s->e, "give this interface another");
+    return false;
+}
+
+int device_check_nic(struct pal *p, const struct pal_nic *nic, struct pal_error *e)
+{
+    struct nic_search s = {p, nic, e};
+
+    return device_each(p, look_at_nic, &s) ? 0 : -1;
+}
