@@ -61,12 +61,11 @@ def prepare(kernel, micro_initrd):
         "bench/guest.gz": guest,
         "bench/pair.elf": OUT / "pair.elf",
     }
-    environment = dict(os.environ, PAL_ADD=" ".join(f"{path}={source}" for path, source in added.items()), PAL_BUILD=str(OUT))
-    (OUT / "tools").mkdir(exist_ok=True)
-    (OUT / "tools" / "pal").unlink(missing_ok=True)
-    os.link(BUILD / "tools" / "pal", OUT / "tools" / "pal")
+    image = OUT / f"initrd-domains-{kernel}.gz"
+    added = " ".join(f"{path}={source}" for path, source in added.items())
+    environment = dict(os.environ, PAL_BUILD=str(BUILD), PAL_ADD=added, PAL_IMAGE=str(image))
     subprocess.run([TOOLS / "build-domains.sh", kernel], check=True, env=environment, stdout=subprocess.DEVNULL)
-    return OUT / "dom0" / f"initrd-domains-{kernel}.gz"
+    return image
 
 
 def best(text):

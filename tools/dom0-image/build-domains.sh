@@ -4,6 +4,7 @@
 # Makes build/dom0/initrd-domains-6.1.gz: the small image, and with it pal, Debian's store and
 # console daemons with the libraries they need, and a guest to create: /guest/vmlinuz,
 # /guest/initrd.gz, /guest/*.xml. Another kernel: build-domains.sh 6.12.
+#   PAL_ADD="PATH=FILE..."   more files in it       PAL_IMAGE=FILE   what to make instead
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -12,6 +13,7 @@ cache=${PAL_CACHE:-$top/cache}
 build=${PAL_BUILD:-$top/build}
 out=$build/dom0
 version=${1:-6.1}
+image=${PAL_IMAGE:-$out/initrd-domains-$version.gz}
 utils=$cache/xen-utils-4.17
 
 "$here/fetch.sh" "$version" 6.1 xen-utils
@@ -69,6 +71,5 @@ for module in loop bridge nf_tables nft_chain_nat nft_masq nft_ct; do
     modules="$modules --module $module"
 done
 # shellcheck disable=SC2086 # lists of words
-"$here/mkinitrd.py" --kernel "$cache/linux-$version" $modules --level 1 \
-    -o "$out/initrd-domains-$version.gz" $list
-echo "$out/initrd-domains-$version.gz"
+"$here/mkinitrd.py" --kernel "$cache/linux-$version" $modules --level 1 -o "$image" $list
+echo "$image"
