@@ -327,6 +327,32 @@ static void test_states(void **state)
     world_free(w);
 }
 
+/* The writer does not look; the reader does. */
+static void test_state_twice(void **state)
+{
+    struct world *w = world_new(64, 9);
+    const char *path = scratch("twice");
+    struct pal_error e = {0};
+    struct image_writer *writer = image_writer_create(path, NULL, &e);
+    struct image_source source = world_source(w);
+    uint8_t text[64] = {0};
+
+    (void)state;
+    assert_int_equal(image_writer_description(writer, "<x/>", 4, &e), 0);
+    assert_int_equal(image_writer_domain(writer, &w->domain, w->bitmap, &e), 0);
+    for (unsigned i = 0; i < 3; i++) /* of CPU 0, of CPU 1, again of CPU 1 */
+        assert_int_equal(
+            image_writer_state(writer, IMAGE_STATE_EXT_CONTEXT, (i + 1) / 2, text, 64, &e), 0);
+    assert_int_equal(image_writer_pages(writer, &source, &e), 0);
+    assert_int_equal(image_writer_commit(writer, &e), 0);
+    image_writer_free(writer);
+    assert_null(image_reader_open(path, &e));
+    assert_int_equal(e.code, PAL_SAVE_DAMAGED);
+    assert_non_null(strstr(e.why, "record 4 (state)"));
+    assert_non_null(strstr(e.why, "a second state"));
+    world_free(w);
+}
+
 static void canonical_page(struct world *w, uint32_t gfn, void *out)
 {
     struct image_source s = world_source(w);
@@ -507,13 +533,14 @@ static void test_estimate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_mode),  cmocka_unit_test(test_pipe_in),
-        cmocka_unit_test(test_pipe_out),    cmocka_unit_test(test_slow_output),
-        cmocka_unit_test(test_pipe_breaks), cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_stuck_pipe),  cmocka_unit_test(test_source_fails),
-        cmocka_unit_test(test_states),      cmocka_unit_test(test_random_access),
-        cmocka_unit_test(test_info),        cmocka_unit_test(test_bad_tables),
-        cmocka_unit_test(test_diff),        cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_every_mode),    cmocka_unit_test(test_pipe_in),
+        cmocka_unit_test(test_pipe_out),      cmocka_unit_test(test_slow_output),
+        cmocka_unit_test(test_pipe_breaks),   cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_stuck_pipe),    cmocka_unit_test(test_source_fails),
+        cmocka_unit_test(test_states),        cmocka_unit_test(test_state_twice),
+        cmocka_unit_test(test_random_access), cmocka_unit_test(test_info),
+        cmocka_unit_test(test_bad_tables),    cmocka_unit_test(test_diff),
+        cmocka_unit_test(test_estimate),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
