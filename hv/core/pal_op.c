@@ -70,6 +70,7 @@ static long op_stats(uint64_t arg)
     struct domain *d;
 
     domain_reap();
+    domain_reap_hold(); /* no domain is counted as gone whose memory is not free yet */
     for (unsigned id = 0; (d = domain_get_from(id)); id++) {
         id = d->mm.id;
         s.domains++;
@@ -87,6 +88,7 @@ static long op_stats(uint64_t arg)
     s.heap_bytes = heap_bytes();
     s.ram_frames = ram_total() >> PAGE_SHIFT;
     s.table_frames = ram_taken() >> PAGE_SHIFT;
+    domain_reap_release();
     return copy_to_guest(arg, &s, sizeof(s)) ? -XEN_EFAULT : 0;
 }
 

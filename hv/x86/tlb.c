@@ -23,9 +23,10 @@
 static uint64_t tlb_clock = 1;
 static spinlock_t request_lock = SPINLOCK_INIT;
 static struct {
-    bool all;    /* every translation, else that of va */
+    bool all;    /* every translation of guests', else those of the pages from va on */
     bool caches; /* the data caches too */
     uint64_t va;
+    unsigned pages;
 } request; /* under request_lock; read by the CPUs whose flush_pending is set */
 
 void tlb_load_cr3(uint64_t cr3)
@@ -40,6 +41,12 @@ void tlb_flush_local(void)
     tlb_load_cr3(read_cr3());
 }
 
+static void drop_pages(uint64_t va, unsigned pages)
+{
+    for (unsigned i = 0; i < pages; i++)
+        invlpg(va + i * PAGE_SIZE);
+}
+
 void tlb_serve_requests(void)
 {
     struct cpu *c = this_cpu();
@@ -50,7 +57,7 @@ void tlb_serve_requests(void)
     if (request.all)
         tlb_flush_local();
     else
-        invlpg(request.va);
+        drop_pages(request.va, request.pages);
     store_release(&c->flush_pending, 0);
 }
 
@@ -78,8 +85,10 @@ uint64_t env_tlb_now(void)
     return load_relaxed(&tlb_clock);
 }
 
-/* Which CPUs a shootdown is for: all, or those that run one of these vCPUs of d. */
+/* Which CPUs a shootdown is for: every one, those that may hold guests' translations, or those that run one of
+ * these vCPUs of d. */
 struct target {
+    bool every;
     uint64_t stamp; /* who flushed everything since need not do it again */
     const struct mm_domain *d;
     const struct vcpu_set *set;
@@ -96,12 +105,16 @@ static bool runs_one_of(const struct cpu *c, const struct target *t)
 
 static bool is_needed(const struct cpu *c, const struct target *t)
 {
-    return c != this_cpu() && c->online && load_relaxed(&c->flushed_at) <= t->stamp &&
-           !load_acquire(&c->exempt) && (!t->d || runs_one_of(c, t));
+    if (c == this_cpu() || !c->online)
+        return false;
+    if (t->every)
+        return true;
+    return load_relaxed(&c->flushed_at) <= t->stamp && !load_acquire(&c->exempt) &&
+           (!t->d || runs_one_of(c, t));
 }
 
 /* Who had to wait for the lock finds most of the work done: the CPUs were flushed for those before it. */
-static void shoot_down(const struct target *t, bool all, uint64_t va)
+static void shoot_down(const struct target *t, bool all, uint64_t va, unsigned pages)
 {
     unsigned first = 0;
 
@@ -112,6 +125,7 @@ static void shoot_down(const struct target *t, bool all, uint64_t va)
     spin_lock(&request_lock);
     request.all = all;
     request.va = va;
+    request.pages = pages;
     for (unsigned i = first; i < cpu_count; i++)
         if (is_needed(cpus[i], t))
             post(cpus[i]);
@@ -126,7 +140,7 @@ void env_flush_since(uint64_t stamp)
     if (cpu_count == 1)
         return;
     full_fence();
-    shoot_down(&(struct target){.stamp = stamp}, true, 0);
+    shoot_down(&(struct target){.stamp = stamp}, true, 0, 0);
 }
 
 void env_flush_local(bool all, uint64_t va)
@@ -145,7 +159,14 @@ void env_flush_vcpus(struct mm_domain *d, const struct vcpu_set *set, bool all, 
     t.stamp = env_tlb_now();
     if (runs_one_of(this_cpu(), &t))
         env_flush_local(all, va);
-    shoot_down(&t, all, va);
+    shoot_down(&t, all, va, 1);
+}
+
+/* They are global: loading a root does not drop them, nor is an idle CPU exempt. */
+void tlb_drop_own(uint64_t va, unsigned pages)
+{
+    drop_pages(va, pages);
+    shoot_down(&(struct target){.every = true}, false, va, pages);
 }
 
 void env_flush_caches(bool all)

@@ -65,9 +65,8 @@ class Books:
         assert found["audit"] == 0
         return found
 
-    def check(self, stacks=2, tables=0):
-        """stacks: the hypervisor keeps those of vCPUs that there were at a time, for the next (two: a domain may not be
-        gone when the next one comes); tables: so many bytes for domain 0's own mappings and ports, likewise kept."""
+    def check(self, tables=0):
+        """tables: so many bytes the hypervisor may keep for domain 0's own mappings and ports."""
         command = f"for i in $(seq 50); do scale stats | grep -q '\"domains\": {self.before['domains']},' && break; sleep 0.1; done"
         self.control.run(command)
         now = self.now()
@@ -77,7 +76,7 @@ class Books:
         # What is not free is the hypervisor's own; no frame of a domain is lost.
         assert grown["free_frames"] == -grown["heap_frames"]
         assert grown["heap_bytes"] <= tables
-        assert grown["heap_frames"] <= 4 * stacks + stacks // 64 + 1 + tables // 4096
+        assert grown["heap_frames"] <= 1 + tables // 4096
 
 
 def json_line(control, command, **options):
@@ -173,7 +172,7 @@ def test_many(control):
     assert 0 < each < PEER_DOMAIN_BYTES
     assert len(control.json("pal list")["domains"]) == 129
     control.run("scale end", limit=200)
-    books.check(stacks=128, tables=32 << 10)
+    books.check(tables=32 << 10)
 
 
 @pytest.mark.soak
@@ -186,7 +185,7 @@ def test_many_stock(directory):
         answered = control.json_line("scale ask 600 'echo an=$((40+1))' an=41", limit=700)
         assert answered["answered"] == 16
         control.run("scale end", limit=200)
-        books.check(stacks=16)
+        books.check(tables=8 << 10)
         qemu.check_log()
 
 
@@ -238,7 +237,7 @@ def test_xl(control):
     control.run("xl destroy deb")
     control.error("pal info deb", 3, "PAL-DOM-001")
     control.run("xl list deb", status=1)
-    books.check(stacks=4)
+    books.check()
 
 
 def test_oxenstored(directory):

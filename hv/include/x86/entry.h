@@ -66,6 +66,8 @@ int xsetbv_safe(uint64_t xcr0);
 /* tlb.c */
 void tlb_load_cr3(uint64_t cr3); /* and note the clock */
 void tlb_flush_local(void);
+/* Forget what these pages of the hypervisor's own addresses were mapped to, on all CPUs. */
+void tlb_drop_own(uint64_t va, unsigned pages);
 
 /*
  * The last look before a guest runs; may switch vCPUs. Interrupts are off from here to the guest,
