@@ -48,7 +48,8 @@ $(TOOLS)/pal: $(TOOLS_OBJECTS)
 	$(call Q,LD,$@)$(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $^ $(TOOLS_LIBS) $(IMAGE_LIBS)
 
 # A program of tests on the same objects.
-$(TOOLS)/scale: tests/e2e/scale/scale.c $(filter-out $(TOOLS)/tools/pal/%,$(TOOLS_OBJECTS)) $(TOOLS)/tools/pal/make.c.o
+$(TOOLS)/scale: tests/e2e/scale/scale.c $(filter-out $(TOOLS)/tools/pal/% $(TOOLS)/save-restore/%,$(TOOLS_OBJECTS)) \
+		$(TOOLS)/tools/pal/make.c.o
 	$(call Q,LD,$@)$(CC) $(TOOLS_FLAGS) -D__XEN_TOOLS__ -Ihv/include -pie -Wl,--as-needed -o $@ $^ $(TOOLS_LIBS)
 
 install: tools
