@@ -13,7 +13,7 @@ GUEST = """<domain type='xen'><name>{name}</name><memory unit='MiB'>{most}</memo
 <currentMemory unit='MiB'>{now}</currentMemory>
 <metadata><pal:domain xmlns:pal='urn:palimpsest:domain:1'>{ours}</pal:domain></metadata>
 <os><type arch='x86_64' machine='xenpv'>linux</type><kernel>/guest/vmlinuz</kernel>
-<initrd>/guest/initrd.gz</initrd><cmdline>console=hvc0</cmdline></os>
+<initrd>/guest/initrd.gz</initrd><cmdline>console=hvc0 guest.agent</cmdline></os>
 <devices><console type='pty'><target type='xen' port='0'/></console></devices></domain>"""
 
 
@@ -125,5 +125,73 @@ def test_making_room(control):
     assert after["g"]["current_bytes"] >= 96 * MIB
     wait_console(control, "big", r"GUEST-INIT", 120)
     for name in ("big", "g", "fixed"):
+        control.run(f"pal destroy {name}")
+    control.run("/checks/audit", limit=120)
+
+
+CONFIG = "[balloon]\\nenabled = yes\\ninterval_ms = 500\\nslack_mib = 32\\n"
+LOAD = (
+    "mount -o remount,size=600m /tmp; "
+    "load() { i=0; while [ $i -lt $1 ]; do dd if=/dev/zero of=/tmp/load$i bs=1M count=8 2>/dev/null || return; "
+    "i=$((i + 1)); sleep 1; done; }"
+)
+
+
+def start_daemon(control):
+    """In a session of its own, so that the shell does not see its end."""
+    control.run("(setsid pal-balloond -c /tmp/balloon.conf >>/tmp/balloon.log 2>&1 </dev/null & echo $! >/tmp/pid)")
+
+
+def in_guest(control, name, command, expect):
+    control.qemu.send_line(f"pal console {name}")
+    control.qemu.expect(r"leaves the console", 30, early=())
+    control.qemu.send_line("")
+    control.qemu.expect(r"guest:\S+# ", 60)
+    control.qemu.send_line(command)
+    control.qemu.expect(expect, 60)
+    control.qemu.child.send("\x1d")
+    control.qemu.expect(r"dom0:\S+# ", 30)
+
+
+def wait_size(control, name, least, most, limit=180):
+    """Until the domain has between least and most MiB."""
+    control.run(
+        f"for i in $(seq {limit * 2}); do m=$(pal list {name} -o MEM/MiB | tail -n 1); "
+        f"[ $m -ge {least} ] && [ $m -le {most} ] && break; usleep 500000; done; [ $m -ge {least} ] && [ $m -le {most} ]",
+        limit=2 * limit,
+    )
+
+
+def test_daemon_follows_load(control):
+    """pal-balloond gives to the guest whose load grows, takes from the one whose load went, and may be killed meanwhile."""
+    control.run(f"printf '{CONFIG}' >/tmp/balloon.conf; mkdir -p /etc/pal")
+    assert "is off" in control.run("pal-balloond")
+    control.run("printf '[balloon]\\nslack_mib = much\\n' >/tmp/bad.conf; pal-balloond -c /tmp/bad.conf", status=1)
+    for name in ("one", "two"):
+        describe(control, name, 640, 256, least=96)
+        control.json(f"pal create /tmp/{name}.xml", limit=120)
+    for name in ("one", "two"):
+        wait_console(control, name, r"GUEST-INIT", 120)
+    control.error("pal balloon one --explain", 4, "PAL-MEM-009")
+    start_daemon(control)
+    for name in ("one", "two"):
+        wait_size(control, name, 96, 200)  # idle: what it does not use goes
+    in_guest(control, "one", LOAD + "; load 40 & echo be''gun", "begun")
+    wait_size(control, "one", 480, 640)
+    decision = control.json("pal balloon one --explain")["decision"]
+    assert decision["floor_bytes"] > 300 * MIB and decision["target_bytes"] >= decision["floor_bytes"]
+    control.run("kill -9 $(cat /tmp/pid)")
+    start_daemon(control)
+    in_guest(control, "one", "rm /tmp/load*; echo remo''ved", "removed")
+    in_guest(control, "two", LOAD + "; load 40 & echo be''gun", "begun")
+    wait_size(control, "two", 480, 640)
+    wait_size(control, "one", 96, 220, limit=240)
+    log = control.run("cat /tmp/balloon.log")
+    assert "does not use what it has" in log and ("uses more" in log or "wait for memory" in log)
+    for name in ("one", "two"):
+        assert "Out of memory" not in control.run(f"pal logs {name}"), "a guest's own killer was at work"
+    memory(control)
+    control.run("kill $(cat /tmp/pid)")
+    for name in ("one", "two"):
         control.run(f"pal destroy {name}")
     control.run("/checks/audit", limit=120)

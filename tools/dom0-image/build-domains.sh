@@ -27,7 +27,7 @@ flock 9
 
 # The guest's own small image.
 "$here/mkinitrd.py" --kernel "$cache/linux-6.1" --only xen_blkfront --only xen_netfront --only af_packet --only ext4 \
-    --only crc32c_generic --init "$here/guest/init" -o "$out/guest-initrd.gz"
+    --only crc32c_generic --init "$here/guest/init" --add "bin/pal-agent=$build/tools/pal-agent" -o "$out/guest-initrd.gz"
 
 set --
 add() { # guest path, file
@@ -44,9 +44,10 @@ for program in xenstore xenstore-read xenstore-write xenstore-ls xenstore-exists
     programs="$programs $utils/usr/bin/$program"
 done
 add bin/pal "$build/tools/pal"
+add bin/pal-balloond "$build/tools/pal-balloond"
 add bin/pal-network "$top/tools/network/pal-network"
 add bin/nft /usr/sbin/nft
-programs="$programs $build/tools/pal /usr/sbin/nft"
+programs="$programs $build/tools/pal $build/tools/pal-balloond /usr/sbin/nft"
 # pal loads libxml2 by its name when it reads a domain's file.
 xml=$(dirname "$(ldd "$build/tools/pal" | awk '$1 == "libc.so.6" { print $3 }')")/libxml2.so.2
 add "$xml" "$xml"

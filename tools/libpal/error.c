@@ -40,6 +40,9 @@ static const struct {
     [PAL_MEM_LATE] = {"PAL-MEM-007", PAL_EXIT_TIMEOUT,
                       "it still moves; `pal mem` shows how far, --deadline gives it longer"},
     [PAL_MEM_ENDED] = {"PAL-MEM-008", PAL_EXIT_WRONG_STATE, "`pal logs NAME` may tell why"},
+    [PAL_MEM_UNGOVERNED] =
+        {"PAL-MEM-009", PAL_EXIT_WRONG_STATE,
+         "is pal-balloond running and enabled, and has its file a <pal:minimum>?"},
     [PAL_IMG_UNREADABLE] = {"PAL-IMG-001", PAL_EXIT_FAILURE, "check the path and its permissions"},
     [PAL_IMG_DAMAGED] = {"PAL-IMG-002", PAL_EXIT_FAILURE, "get the file anew; check its size"},
     [PAL_IMG_NOT_PV] = {"PAL-IMG-003", PAL_EXIT_FAILURE,

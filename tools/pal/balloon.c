@@ -6,22 +6,26 @@
 #include <stdlib.h>
 
 #include "libpal/balloon.h"
+#include "libpal/decision.h"
 #include "libpal/interrupt.h"
 #include "libpal/progress.h"
 #include "size.h"
 
 static struct {
-    bool wait;
+    bool wait, explain;
     unsigned long deadline; /* seconds */
-} wanted = {false, (unsigned long)PAL_BALLOON_DEADLINE_S};
+} wanted = {false, false, (unsigned long)PAL_BALLOON_DEADLINE_S};
 
 static const struct argp_option options[] = {
     {"wait", 'w', NULL, 0, "Wait until it is there, or does not come nearer", 0},
     {"deadline", 'd', "SECONDS", 0, "Wait so long at most (60); implies --wait", 0},
+    {"explain", 'e', NULL, 0, "Instead: what pal-balloond last decided on it, and why", 0},
     {0}};
 
 static bool option(struct call *c, int key, const char *value)
 {
+    if (key == 'e')
+        return wanted.explain = true;
     wanted.wait = true;
     return key == 'w' || (key == 'd' && verb_number(c, value, 86400, &wanted.deadline));
 }
@@ -84,24 +88,80 @@ static int wait_for(struct call *c, struct pal *p, const struct pal_domain *d, u
     return 0;
 }
 
-static int run(struct call *c)
+static void print_decision(struct call *c, const struct pal_domain *d, const struct pal_decision *k)
+{
+    if (c->json) {
+        json_t *answer = pal_json_answer("balloon");
+
+        json_object_set_new(answer, "name", json_string(d->name));
+        json_object_set_new(
+            answer, "decision",
+            json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "reason", k->reason, "at",
+                      (json_int_t)k->at, "memory_bytes", (json_int_t)k->current_kib << 10,
+                      "target_bytes", (json_int_t)k->target_kib << 10, "floor_bytes",
+                      (json_int_t)k->floor_kib << 10, "need_bytes", (json_int_t)k->need_kib << 10,
+                      "comfort_bytes", (json_int_t)k->comfort_kib << 10, "ideal_bytes",
+                      (json_int_t)k->ideal_kib << 10));
+        pal_json_print(answer);
+        return;
+    }
+    printf("%s had %" PRIu64 " MiB %ld s ago and was asked for %" PRIu64 ": %s.\n", d->name,
+           k->current_kib >> 10, (long)(time(NULL) - k->at), k->target_kib >> 10, k->reason);
+    if (k->has_agent)
+        printf("Its agent says that it uses %" PRIu64 " MiB, has %" PRIu64
+               " MiB in its swap, and that tasks waited for memory %.1f %% of the time.\n",
+               k->used_kib >> 10, k->swapped_kib >> 10, k->pressure / 100.0);
+    else
+        printf("No agent runs in it: what it uses is not known.\n");
+    printf("Floor %" PRIu64 " MiB, need %" PRIu64 ", comfort %" PRIu64
+           "; by everybody's shares it goes to %" PRIu64 " MiB.\n",
+           k->floor_kib >> 10, k->need_kib >> 10, k->comfort_kib >> 10, k->ideal_kib >> 10);
+}
+
+static int explain(struct call *c, const struct pal_domain *d)
+{
+    struct pal_decision k;
+
+    if (pal_decision_read(d, &k, &c->error))
+        return -1;
+    print_decision(c, d, &k);
+    return 0;
+}
+
+static int act(struct call *c, struct pal *p, uint64_t kib)
 {
     struct pal_domain d;
+
+    if (pal_domain_find(p, c->argument[0], &d, &c->error))
+        return -1;
+    if (wanted.explain)
+        return explain(c, &d);
+    if (wanted.wait)
+        return wait_for(c, p, &d, kib);
+    if (pal_balloon_ask(p, &d, kib, &c->error))
+        return -1;
+    tell(c, d.name, kib, "asked", d.info.tot_pages << 2);
+    return 0;
+}
+
+static int run(struct call *c)
+{
     struct pal p;
-    uint64_t kib;
+    uint64_t kib = 0;
     int rc;
 
-    pal_failed_to(&c->error, "cannot change the memory of '%s'", c->argument[0]);
-    if (!size_parse(c->argument[1], &kib))
+    pal_failed_to(&c->error,
+                  wanted.explain ? "cannot explain the memory of '%s'"
+                                 : "cannot change the memory of '%s'",
+                  c->argument[0]);
+    if (wanted.explain != (c->arguments == 1))
+        return pal_fail(&c->error, PAL_USE_ARGUMENTS, "either a size or --explain");
+    if (!wanted.explain && !size_parse(c->argument[1], &kib))
         return pal_fail(&c->error, PAL_USE_ARGUMENTS, "'%s' is no size such as 256M or 2G",
                         c->argument[1]);
     if (pal_open(&p, &c->error))
         return 1;
-    rc = pal_domain_find(&p, c->argument[0], &d, &c->error);
-    if (!rc && wanted.wait)
-        rc = wait_for(c, &p, &d, kib);
-    else if (!rc && !(rc = pal_balloon_ask(&p, &d, kib, &c->error)))
-        tell(c, d.name, kib, "asked", d.info.tot_pages << 2);
+    rc = act(c, &p, kib);
     pal_close(&p);
     return rc != 0;
 }
@@ -109,12 +169,12 @@ static int run(struct call *c)
 const struct verb verb_balloon = {
     .name = "balloon",
     .summary = "Give a running domain more memory, or take some",
-    .arguments = "NAME SIZE",
+    .arguments = "NAME [SIZE]",
     .details =
         "SIZE is a number with K, M or G (M without). The domain's own balloon driver moves; "
         "its maximum is the new size from the moment it is asked.",
     .progress = true,
-    .least = 2,
+    .least = 1,
     .most = 2,
     .words = WORDS_DOMAIN,
     .options = options,

@@ -10,7 +10,7 @@ HOST_TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wal
 HOST_TOOLS_CONFIG := $(addprefix tools/libpal/,config.c config_xml.c config_tree.c libxml.c address.c error.c terminal.c schema.S)
 
 .PHONY: host-tools-test host-tools-fuzz-short
-HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_guard test_cache test_progress)
+HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_guard test_cache test_progress test_room)
 host-tools-test: $(HOST_TOOLS_TESTS) tools
 	@PAL=$(abspath $(TOOLS)/pal) tests/host/run.sh $(HOST_TOOLS) $(HOST_TOOLS_TESTS) \
 	    tests/host/tools/check_manuals.py tests/host/tools/check_words.py tests/host/tools/check_completion.sh
@@ -19,6 +19,7 @@ $(HOST_TOOLS)/test_config: tests/host/tools/test_config.c $(HOST_TOOLS_CONFIG)
 $(HOST_TOOLS)/test_guard: tests/host/tools/test_guard.c tools/libpal/guard.c tools/libpal/address.c
 $(HOST_TOOLS)/test_cache: tests/host/tools/test_cache.c tools/builder/cache.c
 $(HOST_TOOLS)/test_progress: tests/host/tools/test_progress.c tools/libpal/progress.c
+$(HOST_TOOLS)/test_room: tests/host/tools/test_room.c tools/libpal/room_divide.c
 $(HOST_TOOLS_TESTS): $(wildcard tools/libpal/*.h tools/builder/*.h) tools/libpal/schema.rng tests/host/tools/rules.mk
 	@mkdir -p $(@D)
 	$(or $(HOST_CC),gcc) $(HOST_TOOLS_FLAGS) $(filter %.c %.S,$^) -lcmocka -lsodium -ljansson -o $@
