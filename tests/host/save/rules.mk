@@ -15,7 +15,7 @@ HOST_SAVE_TESTS := $(addprefix $(HOST_SAVE)/test_,rewrite sums image damage)
 HOST_SAVE_FAST  := $(addprefix $(HOST_SAVE)/test_,output memory)
 
 .PHONY: host-save-test host-save-fuzz-short host-save-fuzz
-host-save-test: $(HOST_SAVE_TESTS) $(HOST_SAVE_FAST)
+host-save-test: $(HOST_SAVE_TESTS) $(HOST_SAVE_FAST) $(HOST_SAVE)/test_format
 	@tests/host/run.sh $(HOST_SAVE) $^
 
 $(HOST_SAVE)/%.san.o: %.c $(HOST_SAVE_DEPS)
@@ -38,11 +38,19 @@ $(HOST_SAVE_FAST): $(HOST_SAVE)/test_%: $(HOST_SAVE)/tests/host/save/test_%.o \
 $(HOST_SAVE)/fuzz_image: tests/host/save/fuzz_image.c $(HOST_SAVE_LIB) $(HOST_SAVE_DEPS)
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(HOST_SAVE_FLAGS) -fsanitize=fuzzer $(filter %.c,$^) $(IMAGE_LIBS) -o $@
-$(HOST_SAVE)/corpus/.made: tests/host/save/make_corpus.c tests/host/save/world.c $(HOST_SAVE_LIB) $(HOST_SAVE_DEPS)
+$(HOST_SAVE)/make_corpus: $(patsubst %.c,$(HOST_SAVE)/%.o,$(HOST_SAVE_LIB) $(addprefix tests/host/save/,make_corpus.c world.c))
+	$(HOST_CC) $(HOST_SAVE_PLAIN) $^ -lcmocka $(IMAGE_LIBS) -o $@
+$(HOST_SAVE)/corpus/.made: $(HOST_SAVE)/make_corpus
 	@mkdir -p $(@D)
-	$(HOST_CC) $(HOST_SAVE_PLAIN) -O1 $(filter %.c,$^) -lcmocka $(IMAGE_LIBS) -o $(HOST_SAVE)/make_corpus
-	$(HOST_SAVE)/make_corpus $(@D)
+	$< $(@D)
 	@touch $@
+# The second reader, with something to read.
+$(HOST_SAVE)/test_format: $(HOST_SAVE)/make_corpus tests/host/save/read_image.py
+	@mkdir -p $(HOST_SAVE)/plain
+	$< $(HOST_SAVE)/plain plain
+	@printf '#!/bin/sh\nexec %s %s\n' $(abspath tests/host/save/read_image.py) \
+	    "$(foreach n,0 1 2 3 4 5 6 7 8,$(abspath $(HOST_SAVE))/plain/image-$n $(abspath $(HOST_SAVE))/plain/memory-$n)" >$@
+	@chmod +x $@
 HOST_SAVE_FUZZ = cd $(HOST_SAVE) && ./fuzz_image -max_len=65536 -verbosity=0 -print_final_stats=1 \
 	-rss_limit_mb=1024 -timeout=20
 host-save-fuzz-short: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
