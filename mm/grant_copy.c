@@ -7,27 +7,45 @@
 
 #define COPY_STRIDE 8 /* pages copied between preemption points */
 
+/* One side of the copies of one call. It stays open for the next copy, which often goes on in the same page. */
 struct side {
+    struct grant_peer peer;
     struct mm_domain *d;
-    struct frame *f;
+    struct frame *f; /* NULL: not open */
     bool by_ref, writable;
-    uint32_t ref;
+    domid_t domid;
+    uint64_t name; /* the reference or the frame's number, as the caller gave it */
 };
 
-static int open_side(struct mm_vcpu *v, struct grant_peer *peer, const struct gnttab_copy_ptr *p,
-                     struct side *s)
+static void side_close(struct side *s)
 {
-    mfn_t m = mfn(p->u.gmfn);
+    if (!s->f)
+        return;
+    grant_release(s->f, s->writable);
+    if (s->by_ref)
+        grant_unpin(s->d->grant, (uint32_t)s->name, !s->writable, 1);
+    s->f = NULL;
+}
+
+/* Nothing of it is held any more: before who holds may rest, and at the end. */
+static void side_end(struct side *s)
+{
+    side_close(s);
+    grant_peer_end(&s->peer);
+}
+
+static int side_open(struct mm_vcpu *v, struct side *s, const struct gnttab_copy_ptr *p)
+{
+    mfn_t m = mfn(s->name);
     int status;
 
     s->d = v->d;
     if (s->by_ref) {
         if (p->domid != DOMID_SELF)
-            s->d = grant_peer(peer, p->domid);
+            s->d = grant_peer(&s->peer, p->domid);
         if (!s->d || !s->d->grant)
             return GNTST_bad_domain;
-        s->ref = p->u.ref;
-        status = grant_pin(s->d->grant, s->ref, v->d, !s->writable, 1, &m);
+        status = grant_pin(s->d->grant, (uint32_t)s->name, v->d, !s->writable, 1, &m);
         if (status)
             return status;
     } else if (p->domid != DOMID_SELF) {
@@ -37,15 +55,23 @@ static int open_side(struct mm_vcpu *v, struct grant_peer *peer, const struct gn
     if (s->f)
         return GNTST_okay;
     if (s->by_ref)
-        grant_unpin(s->d->grant, s->ref, !s->writable, 1);
+        grant_unpin(s->d->grant, (uint32_t)s->name, !s->writable, 1);
     return GNTST_bad_page;
 }
 
-static void close_side(const struct side *s)
+/* Let the side be what p names. */
+static int side_take(struct mm_vcpu *v, struct side *s, const struct gnttab_copy_ptr *p,
+                     bool by_ref)
 {
-    grant_release(s->f, s->writable);
-    if (s->by_ref)
-        grant_unpin(s->d->grant, s->ref, !s->writable, 1);
+    uint64_t name = by_ref ? p->u.ref : p->u.gmfn;
+
+    if (s->f && s->by_ref == by_ref && s->domid == p->domid && s->name == name)
+        return GNTST_okay;
+    side_close(s);
+    s->by_ref = by_ref;
+    s->domid = p->domid;
+    s->name = name;
+    return side_open(v, s, p);
 }
 
 static inline bool inside_page(const struct gnttab_copy_ptr *p, unsigned length)
@@ -53,32 +79,27 @@ static inline bool inside_page(const struct gnttab_copy_ptr *p, unsigned length)
     return p->offset <= PAGE_SIZE && length <= PAGE_SIZE - p->offset;
 }
 
-static int copy_one(struct mm_vcpu *v, const struct gnttab_copy *op, struct grant_peer peers[2])
+static int copy_one(struct mm_vcpu *v, const struct gnttab_copy *op, struct side *from,
+                    struct side *to)
 {
-    struct side from = {.by_ref = op->flags & GNTCOPY_source_gref};
-    struct side to = {.by_ref = op->flags & GNTCOPY_dest_gref, .writable = true};
     int status;
 
     if (op->flags & ~(GNTCOPY_source_gref | GNTCOPY_dest_gref))
         return GNTST_general_error;
     if (!inside_page(&op->source, op->len) || !inside_page(&op->dest, op->len))
         return GNTST_bad_copy_arg;
-    status = open_side(v, &peers[0], &op->source, &from);
-    if (status)
-        return status;
-    status = open_side(v, &peers[1], &op->dest, &to);
-    if (status == GNTST_okay) {
-        memmove((char *)env_frame(frame_mfn(to.f)) + op->dest.offset,
-                (const char *)env_frame(frame_mfn(from.f)) + op->source.offset, op->len);
-        close_side(&to);
-    }
-    close_side(&from);
+    status = side_take(v, from, &op->source, op->flags & GNTCOPY_source_gref);
+    if (status == GNTST_okay)
+        status = side_take(v, to, &op->dest, op->flags & GNTCOPY_dest_gref);
+    if (status == GNTST_okay)
+        memmove((char *)env_frame(frame_mfn(to->f)) + op->dest.offset,
+                (const char *)env_frame(frame_mfn(from->f)) + op->source.offset, op->len);
     return status;
 }
 
 long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
 {
-    struct grant_peer peers[2] = {GRANT_NO_PEER, GRANT_NO_PEER};
+    struct side from = {.peer = GRANT_NO_PEER}, to = {.peer = GRANT_NO_PEER, .writable = true};
     long rc = 0;
 
     for (unsigned i = 0; i < count; i++) {
@@ -86,8 +107,8 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
         struct gnttab_copy op;
 
         if (i && i % COPY_STRIDE == 0) {
-            grant_peer_end(&peers[0]);
-            grant_peer_end(&peers[1]);
+            side_end(&from);
+            side_end(&to);
             if (!env_rest_point())
                 return -XEN_EINVAL;
         }
@@ -95,14 +116,14 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
             rc = -XEN_EFAULT;
             break;
         }
-        op.status = (int16_t)copy_one(v, &op, peers);
+        op.status = (int16_t)copy_one(v, &op, &from, &to);
         if (env_copy_to_guest(at + offsetof(struct gnttab_copy, status), &op.status,
                               sizeof(op.status))) {
             rc = -XEN_EFAULT;
             break;
         }
     }
-    grant_peer_end(&peers[0]);
-    grant_peer_end(&peers[1]);
+    side_end(&from);
+    side_end(&to);
     return rc;
 }

@@ -614,6 +614,64 @@ static void copies_need_both_pages(void **state)
     nothing_left();
 }
 
+/* A page that several copies name one after the other is held once; another kind of name, or another page, is another. */
+static void copies_that_go_on_in_a_page(void **state)
+{
+    const struct gnttab_copy_ptr granted = {.u.ref = 9, .domid = GRANTER};
+    const struct gnttab_copy_ptr mine = {.u.ref = 9, .domid = DOMID_SELF};
+    const struct gnttab_copy_ptr number = {.u.gmfn = 9, .domid = GRANTER};
+    const struct gnttab_copy_ptr own[2] = {
+        {.u.gmfn = tree.page[0].n, .domid = DOMID_SELF},
+        {.u.gmfn = tree.page[1].n, .domid = DOMID_SELF},
+    };
+    const struct {
+        struct gnttab_copy_ptr source, dest;
+        unsigned flags;
+        int status;
+    } steps[] = {
+        {granted, own[0], GNTCOPY_source_gref, GNTST_okay},
+        {granted, own[0], GNTCOPY_source_gref, GNTST_okay},
+        {granted, own[1], GNTCOPY_source_gref, GNTST_okay},
+        {mine, own[1], GNTCOPY_source_gref, GNTST_general_error}, /* ours grants nothing */
+        {granted, own[1], GNTCOPY_source_gref, GNTST_okay},
+        {number, own[1], 0, GNTST_permission_denied},
+        {own[0], granted, GNTCOPY_dest_gref, GNTST_okay},
+        {own[1], granted, GNTCOPY_dest_gref, GNTST_okay},
+        {own[1], granted, 0, GNTST_permission_denied},
+        {own[1], own[1], 4, GNTST_general_error},
+        {own[1], own[0], 0, GNTST_okay},
+    };
+    const unsigned n = ARRAY_SIZE(steps);
+    struct gnttab_copy *c = (void *)fake_buffer;
+    uint8_t *theirs = env_frame(page);
+
+    (void)state;
+    for (unsigned i = 0; i < n; i++) {
+        c[i] = (struct gnttab_copy){.source = steps[i].source,
+                                    .dest = steps[i].dest,
+                                    .len = 1,
+                                    .flags = (uint16_t)steps[i].flags,
+                                    .status = 99};
+        c[i].source.offset = c[i].dest.offset = (uint16_t)i;
+        theirs[i] = (uint8_t)(0xa0 + i);
+        ((uint8_t *)env_frame(tree.page[0]))[i] = (uint8_t)(0xb0 + i);
+        ((uint8_t *)env_frame(tree.page[1]))[i] = (uint8_t)(0xc0 + i);
+    }
+    assert_int_equal(mm_grant_op(mapper, GNTTABOP_copy, fake_va(c), n), 0);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(c[i].status, steps[i].status);
+    for (unsigned i = 0; i < n; i++) {
+        bool to_first = i == 0 || i == 1, to_second = i == 2 || i == 4;
+
+        assert_int_equal(theirs[i], i == 6 ? 0xb0 + i : i == 7 ? 0xc0 + i : 0xa0 + i);
+        assert_int_equal(((uint8_t *)env_frame(tree.page[0]))[i], to_first  ? 0xa0 + i
+                                                                  : i == 10 ? 0xc0 + i
+                                                                            : 0xb0 + i);
+        assert_int_equal(((uint8_t *)env_frame(tree.page[1]))[i], to_second ? 0xa0 + i : 0xc0 + i);
+    }
+    nothing_left();
+}
+
 /* ---- batches ---- */
 
 static void each_entry_of_a_batch_has_its_status(void **state)
@@ -849,6 +907,7 @@ int main(void)
         TEST(entries_not_in_use_can_be_swapped),
         TEST(copies_stay_inside_two_pages),
         TEST(copies_need_both_pages),
+        TEST(copies_that_go_on_in_a_page),
         TEST(each_entry_of_a_batch_has_its_status),
         TEST(batches_stop_where_memory_ends),
         TEST(handles_run_out_for_their_owner_only),
