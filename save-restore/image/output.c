@@ -21,6 +21,7 @@
 
 #define FLUSH_STEP (8u << 20)
 #define ATTEMPTS   100
+#define PIPE_ROOM  (1 << 20)
 
 static const char *shown(const struct output *o)
 {
@@ -122,6 +123,24 @@ int output_create(struct output *o, const char *path, struct pal_error *e)
     return o->fd < 0 ? fail(o, "creating", e) : 0;
 }
 
+/*
+ * A pipe is opened a second time, since "do not block" would be seen by all who have the first opening. Where
+ * that is not possible it is written to in pieces that do not block.
+ */
+static void open_pipe_again(struct output *o)
+{
+    char self[40];
+    int fd;
+
+    fcntl(o->fd, F_SETPIPE_SZ, PIPE_ROOM); /* fewer turns; it may be refused */
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", o->fd);
+    fd = open(self, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    o->fd = fd;
+    o->owned = true;
+}
+
 int output_stream(struct output *o, int fd, struct pal_error *e)
 {
     struct stat st;
@@ -130,10 +149,12 @@ int output_stream(struct output *o, int fd, struct pal_error *e)
     if (fstat(fd, &st))
         return fail(o, "writing to", e);
     o->waits = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode);
+    if (S_ISFIFO(st.st_mode))
+        open_pipe_again(o);
     return 0;
 }
 
-/* Wait until something can be written; a pipe then takes PIPE_BUF bytes at once. */
+/* Wait until something can be written; a pipe then takes PIPE_BUF bytes without blocking. */
 static int wait_room(struct output *o, struct pal_error *e)
 {
     for (;;) {
@@ -164,7 +185,10 @@ static ssize_t write_quietly(const struct output *o, const struct iovec *parts, 
     sigaddset(&pipe, SIGPIPE);
     sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &pipe, &old);
-    done = write(o->fd, parts->iov_base, parts->iov_len < PIPE_BUF ? parts->iov_len : PIPE_BUF);
+    if (o->owned)
+        done = writev(o->fd, parts, (int)(count < IOV_MAX ? count : IOV_MAX));
+    else
+        done = write(o->fd, parts->iov_base, parts->iov_len < PIPE_BUF ? parts->iov_len : PIPE_BUF);
     error = errno;
     if (done < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
         while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
@@ -254,7 +278,7 @@ void output_close(struct output *o)
 {
     if (o->temporary)
         unlinkat(o->directory, o->temporary, 0);
-    if (o->path && o->fd >= 0)
+    if ((o->path || o->owned) && o->fd >= 0)
         close(o->fd);
     if (o->directory >= 0)
         close(o->directory);

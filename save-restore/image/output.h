@@ -23,6 +23,7 @@ struct output {
     const char *name; /* within path */
     char *temporary;  /* its name now, in the directory; NULL: none yet, or none any more */
     bool waits;       /* a pipe or socket: ask before writing */
+    bool owned;       /* a pipe's own opening, which does not block */
     uint64_t flushed; /* of a file: what the disk was told to begin with */
 };
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,7 +110,7 @@ static void *drain(void *context)
     return NULL;
 }
 
-static void test_pipe_out(void **state)
+static void stream_out(int (*make)(int ends[2]))
 {
     struct world *w = world_new(2100, 6);
     const char *path = scratch("pipe-out");
@@ -119,8 +120,7 @@ static void test_pipe_out(void **state)
     pthread_t thread;
     int ends[2];
 
-    (void)state;
-    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(make(ends), 0);
     f.fd = ends[0];
     pthread_create(&thread, NULL, drain, &f);
     writer = image_writer_stream(ends[1], NULL, &e);
@@ -128,13 +128,26 @@ static void test_pipe_out(void **state)
     world_write(w, writer, &e);
     assert_int_equal(image_writer_commit(writer, &e), 0);
     image_writer_free(writer);
-    close(ends[1]);
+    assert_false(fcntl(ends[1], F_GETFL) & O_NONBLOCK); /* others may have it, too */
+    close(ends[1]); /* the last opening: the end for the reader */
     pthread_join(thread, NULL);
     write_file(path, f.data, f.size);
     free((void *)f.data);
     restore(path, -1, w, 1);
     close(ends[0]);
     world_free(w);
+}
+
+static int make_sockets(int ends[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+}
+
+static void test_pipe_out(void **state)
+{
+    (void)state;
+    stream_out(pipe);
+    stream_out(make_sockets);
 }
 
 /* A slow reader: the output is what all wait for, so by and by chunks are packed harder. */

@@ -275,7 +275,9 @@ static void test_refused(void **state)
         for (unsigned level = 1; level <= 4; level++) { /* not the domain's, or no frame at all */
             refused(t, save, level, 0, FRAME | PRESENT, REWRITE_FOREIGN);
             refused(t, save, level, 511, (uint64_t)4 * FRAMES << 12 | PRESENT, REWRITE_FOREIGN);
-            refused(t, save, level, 3, 1ull << 51 | PRESENT, REWRITE_FOREIGN);
+            for (unsigned bit = 27; bit < 52; bit++) /* each bit of a frame number counts */
+                refused(t, save, level, 3, 1ull << bit | NAMED(pick(t, level - 1)),
+                        REWRITE_FOREIGN);
         }
         refused(t, save, 4, 9, NAMED(root), REWRITE_LEVEL); /* itself, or its like */
         refused(t, save, 3, 9, NAMED(l3), REWRITE_LEVEL);
