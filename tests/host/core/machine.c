@@ -167,9 +167,10 @@ uint64_t time_now(void)
     return now;
 }
 
-void clock_event_program(uint64_t deadline)
+uint64_t clock_event_program(uint64_t deadline)
 {
     turn->deadline = deadline;
+    return deadline;
 }
 
 void lapic_send_ipi(unsigned cpu, unsigned vector)
