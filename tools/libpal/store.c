@@ -5,12 +5,30 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#define SOCKET    "/run/xenstored/socket"
 #define PATH_MOST 512
 #define TRIES     20
 
+/* Without its daemon the library goes to the kernel's device, where who asks waits for ever. */
+static bool daemon_answers(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = SOCKET};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answers = fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address));
+
+    if (fd >= 0)
+        close(fd);
+    return answers;
+}
+
 int pal_store_open(struct pal_store *s, struct pal_error *e)
 {
+    if (!daemon_answers())
+        return pal_fail(e, PAL_STORE_ABSENT, "xenstored does not answer at %s", SOCKET);
     s->xs = xs_open(0);
     if (!s->xs)
         return pal_fail(e, PAL_STORE_ABSENT, "the store cannot be reached: %s", strerror(errno));
