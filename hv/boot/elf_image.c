@@ -146,6 +146,15 @@ static enum elf_verdict place_segments(struct elf_image *image, uint64_t paddr_o
     return ELF_IMAGE_GOOD;
 }
 
+/* One level 3 entry (and the next, for tables and stack) maps the kernel and what follows it. */
+static bool base_is_good(uint64_t base)
+{
+    if (base & (GiB(1) - 1))
+        return false;
+    return base <= ELF_IMAGE_LOW_END - GiB(2) ||
+           (base >= ELF_IMAGE_VIRT_LOWEST && base <= UINT64_MAX - GiB(2) + 1);
+}
+
 /* Is [va, va + length) within what the segments cover? virt_base + span is known not to wrap. */
 static bool in_kernel(const struct elf_image *image, uint64_t va, uint64_t length)
 {
@@ -165,10 +174,7 @@ static enum elf_verdict check_addresses(struct elf_image *image, const struct el
     image->has_init_p2m = elf_notes_has(n, XEN_ELFNOTE_INIT_P2M);
     image->init_p2m = n->value[XEN_ELFNOTE_INIT_P2M];
 
-    /* One level-3 entry (and the next, for tables and stack) maps the kernel and what follows it.
-     */
-    if (image->virt_base < ELF_IMAGE_VIRT_LOWEST || image->virt_base & (GiB(1) - 1) ||
-        image->virt_base > UINT64_MAX - GiB(2) + 1)
+    if (!base_is_good(image->virt_base))
         return not_pv(why, "its VIRT_BASE note is not an address for a 64-bit kernel");
     if (!in_kernel(image, image->entry, 1))
         return not_pv(why, "its ENTRY note points outside the kernel");

@@ -33,8 +33,8 @@ struct elf_image {
     uint64_t paddr_start; /* lowest and highest + 1 loaded pseudo-physical address */
     uint64_t paddr_end;
 
-    /* From the notes. Virtual addresses are canonical and lie above the hypervisor's range
-     * except init_p2m, which lies anywhere else. */
+    /* From the notes. Virtual addresses are canonical and lie outside the hypervisor's
+     * range: above it as Linux's do, or below as those of PV GRUB, which is at 0. */
     uint64_t virt_base; /* where pseudo-physical address 0 is mapped */
     uint64_t entry;
     bool has_init_p2m;

@@ -11,7 +11,6 @@
 
 #define NOTE_HEADER 12
 #define SLOT_SIZE   (1ull << 39) /* what one entry of the top-level table maps */
-#define HOLE_START  0x0000800000000000ull
 
 struct text {
     const char *at;
@@ -204,7 +203,7 @@ bool elf_notes_p2m_base_is_good(uint64_t base, uint64_t virt_base)
 {
     if (base & (SLOT_SIZE - 1) || base == 0)
         return false;
-    if (base >= HOLE_START && base < ELF_IMAGE_VIRT_LOWEST)
+    if (base >= ELF_IMAGE_LOW_END && base < ELF_IMAGE_VIRT_LOWEST)
         return false;
     return base / SLOT_SIZE != virt_base / SLOT_SIZE;
 }

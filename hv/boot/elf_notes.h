@@ -12,6 +12,7 @@
 
 /* The guest's addresses above the hypervisor's slots of the top-level table start here. */
 #define ELF_IMAGE_VIRT_LOWEST 0xffff880000000000ull
+#define ELF_IMAGE_LOW_END     0x0000800000000000ull /* of the lower half */
 
 struct elf_notes {
     uint32_t seen;                   /* bit n: note n was there */

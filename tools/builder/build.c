@@ -98,6 +98,10 @@ static int load(struct guest_memory *m, const struct input *in, struct pal_error
     if (in->initrd && guest_memory_write(m, l->initrd << PAL_PAGE_SHIFT, in->initrd,
                                          in->initrd_size, l->initrd_pages << PAL_PAGE_SHIFT, e))
         return -1;
+    if (elf->has_hypercall_page &&
+        pal_hypercall_page(m->hv, m->domain,
+                           m->mfn[(elf->hypercall_page - elf->virt_base) >> PAL_PAGE_SHIFT], e))
+        return -1;
     return guest_memory_write(m, l->p2m << PAL_PAGE_SHIFT, m->mfn, m->pages * sizeof(*m->mfn),
                               l->p2m_pages << PAL_PAGE_SHIFT, e);
 }

@@ -89,6 +89,8 @@ long pal_populate(struct pal_hv *hv, uint32_t domain, uint64_t first, unsigned l
 /* What it finds as its memory map: RAM from 0 on, so much as it may ever have. Without one (an older
  * hypervisor has none to give) its kernel goes by what it starts with: no error. */
 void pal_set_memory_map(struct pal_hv *hv, uint32_t domain, uint64_t bytes);
+/* Fill that frame of the domain with the stubs of hypercalls. */
+int pal_hypercall_page(struct pal_hv *hv, uint32_t domain, uint64_t mfn, struct pal_error *e);
 int pal_pin_top_table(struct pal_hv *hv, uint32_t domain, uint64_t mfn, struct pal_error *e);
 /* A port of the domain's own that domain 0 may connect to. */
 int pal_event_unbound(struct pal_hv *hv, uint32_t domain, uint32_t *port, struct pal_error *e);

@@ -67,6 +67,14 @@ void pal_set_memory_map(struct pal_hv *hv, uint32_t domain, uint64_t bytes)
     pal_hv_buffer_free(hv, map);
 }
 
+int pal_hypercall_page(struct pal_hv *hv, uint32_t domain, uint64_t mfn, struct pal_error *e)
+{
+    struct xen_domctl op = {.cmd = XEN_DOMCTL_hypercall_init, .domain = (domid_t)domain};
+
+    op.u.hypercall_init.gmfn = mfn;
+    return pal_domctl(hv, &op, "the page of hypercalls", e) < 0 ? -1 : 0;
+}
+
 int pal_pin_top_table(struct pal_hv *hv, uint32_t domain, uint64_t mfn, struct pal_error *e)
 {
     struct mmuext_op *op = pal_hv_buffer(hv, sizeof(*op), e);

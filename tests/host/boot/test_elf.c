@@ -58,7 +58,7 @@ static void test_addresses(void **state)
     assert_int_equal(with_number(XEN_ELFNOTE_ENTRY, end), ELF_IMAGE_NOT_PV);
     assert_int_equal(with_number(XEN_ELFNOTE_ENTRY, KERNEL_BASE), ELF_IMAGE_NOT_PV);
     assert_int_equal(with_number(XEN_ELFNOTE_ENTRY, 0), ELF_IMAGE_NOT_PV);
-    assert_int_equal(with_number(XEN_ELFNOTE_VIRT_BASE, 0), ELF_IMAGE_NOT_PV);
+    assert_int_equal(with_number(XEN_ELFNOTE_VIRT_BASE, 0), ELF_IMAGE_NOT_PV); /* without ENTRY */
     assert_int_equal(with_number(XEN_ELFNOTE_VIRT_BASE, 0xffff830000000000), ELF_IMAGE_NOT_PV);
     assert_int_equal(with_number(XEN_ELFNOTE_VIRT_BASE, KERNEL_BASE + 4096), ELF_IMAGE_NOT_PV);
     assert_int_equal(with_number(XEN_ELFNOTE_VIRT_BASE, ~0ull), ELF_IMAGE_NOT_PV);
@@ -66,6 +66,35 @@ static void test_addresses(void **state)
                      ELF_IMAGE_GOOD);
     assert_int_equal(with_number(XEN_ELFNOTE_HYPERCALL_PAGE, KERNEL_ENTRY), ELF_IMAGE_NOT_PV);
     assert_int_equal(with_number(XEN_ELFNOTE_HYPERCALL_PAGE, end), ELF_IMAGE_NOT_PV);
+}
+
+/* A kernel at the bottom of the address space, as PV GRUB is, or anywhere in the lower half. */
+static void test_low_addresses(void **state)
+{
+    static const struct {
+        uint64_t base;
+        enum elf_verdict verdict;
+    } tries[] = {
+        {0, ELF_IMAGE_GOOD},
+        {0x40000000, ELF_IMAGE_GOOD},
+        {0x7fff80000000, ELF_IMAGE_GOOD},
+        {0x7fffc0000000, ELF_IMAGE_NOT_PV}, /* what follows the kernel would not fit */
+        {0x800000000000, ELF_IMAGE_NOT_PV},
+        {0x1000, ELF_IMAGE_NOT_PV},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+        struct notes n = {.size = 0};
+        struct bytes b;
+
+        notes_usual(&n);
+        notes_add_number(&n, XEN_ELFNOTE_VIRT_BASE, tries[i].base);
+        notes_add_number(&n, XEN_ELFNOTE_ENTRY, tries[i].base + KERNEL_PADDR);
+        b = make_elf(&n);
+        assert_int_equal(verdict_of(b, NULL), tries[i].verdict);
+        free(b.at);
+    }
 }
 
 static void test_p2m_address(void **state)
@@ -262,11 +291,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),     cmocka_unit_test(test_p2m_address),
-        cmocka_unit_test(test_identity),      cmocka_unit_test(test_features),
-        cmocka_unit_test(test_dom0_support),  cmocka_unit_test(test_missing_notes),
-        cmocka_unit_test(test_text_of_notes), cmocka_unit_test(test_damaged_notes),
-        cmocka_unit_test(test_headers),       cmocka_unit_test(test_segments),
-        cmocka_unit_test(test_paddr_offset),
+        cmocka_unit_test(test_low_addresses), cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_features),      cmocka_unit_test(test_dom0_support),
+        cmocka_unit_test(test_missing_notes), cmocka_unit_test(test_text_of_notes),
+        cmocka_unit_test(test_damaged_notes), cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_segments),      cmocka_unit_test(test_paddr_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
