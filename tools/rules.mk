@@ -2,7 +2,7 @@
 # User space of domain 0: libpal, the domain builder, pal.
 #   tools            build/tools/pal and what belongs to it
 #   install          into $(DESTDIR)$(PREFIX)
-# Packages: libxen-dev libjansson-dev libsmartcols-dev libxml2-dev libsodium-dev liblzma-dev libzstd-dev zlib1g-dev
+# Packages: libxen-dev libjansson-dev libsmartcols-dev libxml2-dev libsodium-dev liblzma-dev libzstd-dev zlib1g-dev liblz4-dev
 
 TOOLS      := $(BUILD)/tools
 PREFIX     ?= /usr
@@ -12,7 +12,7 @@ TOOLS_XML  := $(shell xml2-config --cflags 2>/dev/null || echo -I/usr/include/li
 # Only what is public: the parts below include "libpal/..." and "builder/...".
 TOOLS_FLAGS := -std=gnu11 -D_GNU_SOURCE -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE \
 	-ffile-prefix-map=$(CURDIR)/= -Wall -Wextra -Werror -Wmissing-prototypes -Itools -I$(BUILD)/generated
-TOOLS_LIBS := -lxencall -lxenforeignmemory -lxentoollog -lxenstore -ljansson -lsmartcols -lsodium -llzma -lzstd -lz
+TOOLS_LIBS := -lxencall -lxenforeignmemory -lxentoollog -lxenstore -ljansson -lsmartcols -lsodium -llzma -lzstd -lz -llz4
 
 # The builder shares the hypervisor's readers of kernel images, compiled for the host.
 TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)
@@ -59,9 +59,12 @@ install: tools
 	install -D -m 644 $(TOOLS)/pal.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/pal
 	install -D -m 644 tools/libpal/schema.rng $(DESTDIR)$(PREFIX)/share/pal/domain.rng
 	install -D -m 755 tools/network/pal-network $(DESTDIR)$(PREFIX)/sbin/pal-network
+	install -D -m 755 tools/units/pal-prepare $(DESTDIR)$(PREFIX)/lib/pal/pal-prepare
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	for unit in tools/pal/pal-watch.service tools/network/pal-network.service; do \
-	    sed 's|/usr/sbin/pal|$(PREFIX)/sbin/pal|' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
+	for unit in tools/units/*.service tools/network/*.service; do \
+	    sed 's|@PREFIX@|$(PREFIX)|' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
+	for script in xen xendomains; do install -D -m 644 tools/units/not-on-palimpsest.conf \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system/$$script.service.d/not-on-palimpsest.conf || exit 1; done
 
 -include $(TOOLS_OBJECTS:.o=.d)
 -include tests/host/tools/rules.mk

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from qemu import CACHE, PARALLEL, TOP, Machine, Qemu
+from qemu import BUILD, PARALLEL, TOP, Machine, Qemu
 
 # The shell's own echo of the command must not match: it has the quotes.
 MARK = "echo 'PAL''-DONE' status=$?"
@@ -15,7 +15,7 @@ MARK = "echo 'PAL''-DONE' status=$?"
 @pytest.fixture(scope="module")
 def disk():
     subprocess.run([TOP / "tools/dom0-image/mkdisk.sh"], check=True, stdout=subprocess.DEVNULL)
-    return CACHE / "dom0-disk.img"
+    return BUILD / "dom0/debian.img"
 
 
 def disk_machine(disk, **description):

@@ -57,6 +57,7 @@ for library in $(ldd $programs "$xml" | awk '$2 == "=>" && $3 ~ /^\// { print $3
 done
 add etc/xen/xl.conf "$here/domains/xl.conf"
 add etc/xen/oxenstored.conf "$here/domains/oxenstored.conf"
+add usr/lib/pal/pal-prepare "$top/tools/units/pal-prepare"
 add bin/pal-start "$here/domains/pal-start"
 for file in "$here"/guest/*.xml; do
     add "guest/$(basename "$file")" "$file"
@@ -67,10 +68,6 @@ add guest/initrd.gz "$out/guest-initrd.gz"
 for extra in ${PAL_ADD:-}; do
     list="$list --add $extra"
 done
-modules=
-for module in loop bridge nf_tables nft_chain_nat nft_masq nft_ct; do
-    modules="$modules --module $module"
-done
-# shellcheck disable=SC2086 # lists of words
-"$here/mkinitrd.py" --kernel "$cache/linux-$version" $modules --level 1 -o "$image" $list
+# shellcheck disable=SC2086 # a list of words
+"$here/mkinitrd.py" --kernel "$cache/linux-$version" --level 1 -o "$image" $list
 echo "$image"

@@ -1,52 +1,63 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Makes cache/dom0-disk.img: Debian 12 with systemd on an ext4 file system that
-# fills the whole disk (no partitions, no boot loader: root=/dev/vda).
+# Makes build/dom0/debian.img: Debian 12 with systemd on an ext4 file system that fills the whole disk
+# (no partitions). It serves domain 0 (root=/dev/vda, after the small initial RAM disk) and guests
+# alike (root=/dev/xvda; PV GRUB finds /boot/grub/grub.cfg). For domain 0 `make install` has put pal and
+# its units there, and /guest holds what guests are made of: the files of disk/guest, kernels, RAM disks.
 #
-#   mkdisk.sh
-#
-# Nothing to do when it is there; delete it for a newer one.  Neither root nor
-# loop devices are needed: mmdebstrap makes a tar, mke2fs fills the image from it
-# under fakeroot.  Kernel modules come at boot from the initial RAM disk, so one
-# disk serves every kernel.  Root logs in without a password: it is a test machine
-# without any way in but its console.
+# Made anew when something in it is newer. Neither root nor loop devices are needed: mke2fs
+# fills the image under fakeroot.
 set -eu
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
+here=$top/tools/dom0-image
 cache=${PAL_CACHE:-$top/cache}
-image=$cache/dom0-disk.img
+build=${PAL_BUILD:-$top/build}
+image=$build/dom0/debian.img
 size=1536M
-packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,iputils-ping,procps,stress-ng
 
-mkdir -p "$cache"
-exec 9>"$cache/.lock-disk"
+"$here/fetch.sh" 6.1 6.12
+make -s -C "$top" BUILD="$build" tools >&2
+tar=$("$here/mkroot.sh")
+mkdir -p "$build/dom0"
+exec 9>"$build/dom0/.lock-disk"
 flock 9
-[ ! -e "$image" ] || exit 0
+if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/rules.mk" \
+    "$cache"/linux-*/vmlinuz -newer "$image")" ]; then
+    echo "$image"
+    exit 0
+fi
 
-tmp=$(mktemp -d "$cache/.tmp-disk-XXXXXX")
+tmp=$(mktemp -d "$build/dom0/.tmp-disk-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT INT TERM
-
-mmdebstrap --quiet --variant=minbase --include="$packages" \
-    --aptopt='Acquire::Languages "none"' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --customize-hook='chroot "$1" passwd -d root >/dev/null' \
-    --customize-hook='echo palimpsest-disk >"$1/etc/hostname"' \
-    --customize-hook='echo "/dev/vda / ext4 rw,noatime 0 0" >"$1/etc/fstab"' \
-    --customize-hook='rm -f "$1/etc/resolv.conf" "$1"/var/cache/apt/*.bin; mkdir -p "$1/lib/modules"' \
-    --customize-hook='printf "[Match]\nName=e*\n[Network]\nDHCP=ipv4\n" >"$1/etc/systemd/network/20-ethernet.network"' \
-    --customize-hook='chroot "$1" systemctl -q enable systemd-networkd' \
-    --customize-hook='chroot "$1" systemctl -q mask systemd-networkd-wait-online e2scrub_reap apt-daily.timer apt-daily-upgrade.timer' \
-    bookworm "$tmp/root.tar" 9>&- >&2
-
-truncate -s "$size" "$tmp/disk.img"
 mkdir "$tmp/root"
+
+# The small RAM disk of guests: the drivers of a virtual disk, then over to it.
+for version in 6.1 6.12; do
+    "$here/mkinitrd.py" --kernel "$cache/linux-$version" --only xen_blkfront --only xen_netfront --only af_packet \
+        --only ext4 --only crc32c_generic --init "$here/guest/init" -o "$tmp/initrd-$version.gz"
+done
+
+export top here cache build tmp image size
 # shellcheck disable=SC2016 # expanded by the inner shell
 fakeroot sh -euc '
-    tar -C "$1/root" --exclude="./dev/*" -xpf "$1/root.tar"
-    PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L palimpsest -E lazy_itable_init=0 -d "$1/root" "$1/disk.img"
-' sh "$tmp" 9>&-
+    root=$tmp/root
+    tar -C "$root" --exclude="./dev/*" -xpf "$1"
+    make -s -C "$top" BUILD="$build" DESTDIR="$root" PREFIX=/usr install
+    cp -r "$here/disk/." "$root/"
+    mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+    for unit in pal-watch pal-network; do
+        ln -s "/usr/lib/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/"
+    done
+    for version in 6.1 6.12; do
+        cp "$cache/linux-$version/vmlinuz" "$root/guest/vmlinuz-$version"
+        cp "$tmp/initrd-$version.gz" "$root/guest/initrd-$version.gz"
+    done
+    rm -f "$root/etc/fstab"
+    chown -R 0:0 "$root/guest" "$root/boot/grub" "$root/etc/systemd"
+    truncate -s "$size" "$tmp/disk.img"
+    PATH=$PATH:/usr/sbin:/sbin mke2fs -q -t ext4 -L palimpsest -E lazy_itable_init=0 -d "$root" "$tmp/disk.img"
+' sh "$tar" 9>&-
 mv "$tmp/disk.img" "$image"
 echo "$image"

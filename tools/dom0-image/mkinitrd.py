@@ -38,6 +38,7 @@ evdev psmouse atkbd i8042
 ext4 crc32c_generic crc32c_intel
 rtc_cmos af_packet
 xen_evtchn xen_gntdev xen_gntalloc xen_privcmd xenfs xen_blkback xen_netback
+loop bridge nf_tables nft_chain_nat nft_masq nft_ct
 msr cpuid
 """.split()
 
@@ -144,7 +145,9 @@ def add_modules(archive, kernel, wanted, verbose):
             (staged / index).write_bytes((tree / index).read_bytes())
         env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin")
         subprocess.run(["depmod", "-b", scratch, release], check=True, env=env, stderr=subprocess.DEVNULL)
+        # busybox reads the text, a disk's own kmod the binary form.
         keep = {"modules.dep", "modules.alias", "modules.symbols", "modules.builtin"}
+        keep |= {f"{name}.bin" for name in keep}
         for path in sorted(staged.rglob("*")):
             if path.is_file() and (path.name in keep or path.suffix == ".ko"):
                 archive.file(f"lib/modules/{release}/{path.relative_to(staged)}", path.read_bytes())
