@@ -68,8 +68,10 @@ static int find_packing(struct kernel_payload *p, const char **why)
         p->packing = KERNEL_XZ;
     else if (starts_with(p->data, p->size, "\050\265\057\375", 4))
         p->packing = KERNEL_ZSTD;
+    else if (starts_with(p->data, p->size, "\2\041L\030", 4))
+        p->packing = KERNEL_LZ4;
     else
-        return refuse(why, "it is packed in a way other than gzip, XZ and Zstandard");
+        return refuse(why, "it is packed in a way other than gzip, XZ, Zstandard and LZ4");
     return 0;
 }
 
@@ -132,9 +134,10 @@ int kernel_image_find(const void *file, size_t size, struct kernel_payload *payl
 
 static enum decompress_kind decompress_kind_of(enum kernel_packing packing)
 {
-    return packing == KERNEL_GZIP ? DECOMPRESS_GZIP
-           : packing == KERNEL_XZ ? DECOMPRESS_XZ
-                                  : DECOMPRESS_ZSTD;
+    return packing == KERNEL_GZIP  ? DECOMPRESS_GZIP
+           : packing == KERNEL_XZ  ? DECOMPRESS_XZ
+           : packing == KERNEL_LZ4 ? DECOMPRESS_LZ4
+                                   : DECOMPRESS_ZSTD;
 }
 
 size_t kernel_image_work_size(const struct kernel_payload *payload)
@@ -185,6 +188,8 @@ const char *kernel_image_packing_name(enum kernel_packing packing)
         return "XZ";
     case KERNEL_ZSTD:
         return "Zstandard";
+    case KERNEL_LZ4:
+        return "LZ4";
     }
     return "?";
 }

@@ -14,7 +14,7 @@
 
 #include "base/types.h"
 
-enum kernel_packing { KERNEL_PLAIN, KERNEL_GZIP, KERNEL_XZ, KERNEL_ZSTD };
+enum kernel_packing { KERNEL_PLAIN, KERNEL_GZIP, KERNEL_XZ, KERNEL_ZSTD, KERNEL_LZ4 };
 
 /* Larger unpacked images are refused: no kernel's addresses leave room for more. */
 #define KERNEL_IMAGE_UNPACKED_MAX MiB(512)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The three decoders behind one call. Each library is told where its memory comes from, so the C
+ * The four decoders behind one call. Each library is told where its memory comes from, so the C
  * library's heap is never asked: an arena that is only ever filled, and given back as a whole.
  */
 #include "decompress.h"
 
+#include <lz4.h>
 #include <lzma.h>
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
@@ -166,6 +167,51 @@ static enum decompress_result unzstd(struct arena *a, struct decompress_job *job
     return DECOMPRESS_OK;
 }
 
+/* ---- LZ4 ---- */
+
+#define LZ4_LEGACY_MAGIC 0x184c2102u
+#define LZ4_BLOCK_MOST                                                                             \
+    (8 << 20) /* what a block unpacks to at most; all but the last to just that */
+
+static uint32_t word_at(const uint8_t *p)
+{
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/*
+ * The form that `lz4 -l` writes and kernels use: the magic number, then blocks behind their packed
+ * sizes to the end of the input; the magic number may come again. There is no checksum.
+ */
+static enum decompress_result unlz4(struct decompress_job *job)
+{
+    size_t at = 4;
+
+    if (job->in_size < 4 || word_at(job->in) != LZ4_LEGACY_MAGIC)
+        return DECOMPRESS_CORRUPT;
+    while (at < job->in_size) {
+        size_t room = job->out_size - job->produced, size;
+        int got;
+
+        if (job->in_size - at < 4)
+            return DECOMPRESS_CORRUPT;
+        size = word_at(job->in + at);
+        at += 4;
+        if (size == LZ4_LEGACY_MAGIC)
+            continue;
+        if (size == 0 || size > LZ4_COMPRESSBOUND(LZ4_BLOCK_MOST) || size > job->in_size - at)
+            return DECOMPRESS_CORRUPT;
+        if (room > LZ4_BLOCK_MOST)
+            room = LZ4_BLOCK_MOST;
+        got = LZ4_decompress_safe((const char *)job->in + at, (char *)job->out + job->produced,
+                                  (int)size, (int)room);
+        if (got < 0)
+            return DECOMPRESS_CORRUPT; /* or larger than it may be: the library does not tell */
+        job->produced += (size_t)got;
+        at += size;
+    }
+    return DECOMPRESS_OK;
+}
+
 enum decompress_result decompress_here(enum decompress_kind kind, struct decompress_job *job)
 {
     struct arena a = arena_over(job->work, job->work_size);
@@ -178,6 +224,8 @@ enum decompress_result decompress_here(enum decompress_kind kind, struct decompr
         return unxz(&a, job);
     case DECOMPRESS_ZSTD:
         return unzstd(&a, job);
+    case DECOMPRESS_LZ4:
+        return unlz4(job);
     }
     return DECOMPRESS_CORRUPT;
 }

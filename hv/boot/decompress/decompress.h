@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One call that unpacks a whole buffer in memory, over the distribution's own libraries: liblzma
- * for XZ, libzstd for Zstandard, zlib for gzip.
+ * for XZ, libzstd for Zstandard, zlib for gzip, liblz4 for LZ4.
  *
  * In the hypervisor the libraries are linked, with a few C library functions of our own, into one
  * relocatable object whose only global symbol is decompress (rules.mk). The libraries use SSE
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum decompress_kind { DECOMPRESS_GZIP, DECOMPRESS_XZ, DECOMPRESS_ZSTD };
+enum decompress_kind { DECOMPRESS_GZIP, DECOMPRESS_XZ, DECOMPRESS_ZSTD, DECOMPRESS_LZ4 };
 
 enum decompress_result {
     DECOMPRESS_OK,

@@ -7,12 +7,12 @@
 #
 # Its sections are .init.text, .init.rodata and .init.data, its only global symbol is decompress,
 # and it needs nothing from outside; the rule fails when that is not so. The static libraries come from
-# liblzma-dev, libzstd-dev and zlib1g-dev.
+# liblzma-dev, libzstd-dev, zlib1g-dev and liblz4-dev.
 
 DECOMPRESS_DIR  := hv/boot/decompress
 DECOMPRESS_OUT  := $(BUILD)/$(DECOMPRESS_DIR)
 DECOMPRESS_OBJ  := $(DECOMPRESS_OUT)/decoder.o
-DECOMPRESS_LIBS := $(foreach l,lzma zstd z,$(shell $(CC) -print-file-name=lib$(l).a))
+DECOMPRESS_LIBS := $(foreach l,lzma zstd z lz4,$(shell $(CC) -print-file-name=lib$(l).a))
 
 # Ordinary position-independent code, so that it links at any address, but with nothing that wants a
 # C library or an operating system.

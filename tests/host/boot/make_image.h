@@ -12,7 +12,7 @@ struct bytes {
     size_t size;
 };
 
-enum packing { PACK_PLAIN, PACK_GZIP, PACK_XZ_CRC32, PACK_XZ_CRC64, PACK_ZSTD, PACKINGS };
+enum packing { PACK_PLAIN, PACK_GZIP, PACK_XZ_CRC32, PACK_XZ_CRC64, PACK_ZSTD, PACK_LZ4, PACKINGS };
 
 #define KERNEL_BASE  0xffffffff80000000ull
 #define KERNEL_PADDR 0x1000000ull

@@ -2,7 +2,7 @@
 # Host tests of hv/boot's readers of kernel images and of domain 0's layout.
 #   host-boot-test        unit tests under sanitizers; needs the kernels in $(PAL_CACHE)
 #   host-boot-fuzz-short  half a minute of the image fuzzer; host-boot-fuzz: FUZZ_SECONDS
-# Needs libcmocka-dev, liblzma-dev, libzstd-dev, zlib1g-dev; the fuzzer clang.
+# Needs libcmocka-dev, liblzma-dev, libzstd-dev, zlib1g-dev, liblz4-dev; the fuzzer clang.
 
 HOST_BOOT       := $(or $(HOST_BUILD),build/host)/boot
 HOST_CC         ?= gcc
@@ -12,7 +12,7 @@ PAL_CACHE       ?= cache
 HOST_BOOT_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
 	-fsanitize=address,undefined -fno-sanitize-recover=all \
 	-Ihv/include -Ihv/boot -Itests/host/boot -DPAL_CACHE='"$(PAL_CACHE)"'
-HOST_BOOT_LIBS  := -lcmocka -llzma -lzstd -lz
+HOST_BOOT_LIBS  := -lcmocka -llzma -lzstd -lz -llz4
 HOST_BOOT_IMAGE := $(addprefix hv/boot/,kernel_image.c elf_image.c elf_notes.c decompress/decompress.c) \
 	$(addprefix tests/host/boot/,decompress_host.c read_image.c)
 HOST_BOOT_DEPS  := $(wildcard hv/boot/*.h hv/boot/decompress/*.h hv/include/base/*.h tests/host/boot/*.h) \
@@ -32,7 +32,7 @@ $(HOST_BOOT_TESTS): $(HOST_BOOT_DEPS)
 
 $(HOST_BOOT)/fuzz_image: tests/host/boot/fuzz_image.c $(HOST_BOOT_IMAGE) $(HOST_BOOT_DEPS)
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(HOST_BOOT_FLAGS) -fsanitize=fuzzer $(filter %.c,$^) -llzma -lzstd -lz -o $@
+	$(FUZZ_CC) $(HOST_BOOT_FLAGS) -fsanitize=fuzzer $(filter %.c,$^) -llzma -lzstd -lz -llz4 -o $@
 # Small sound kernels to start from: one file a packing, behind the byte that chooses the way.
 $(HOST_BOOT)/corpus/.made: tests/host/boot/make_corpus.c tests/host/boot/make_image.c $(HOST_BOOT_DEPS)
 	@mkdir -p $(@D)
