@@ -89,7 +89,7 @@ part_host() {
     host host-boot 180 $make host-boot-test
     host host-tools 180 $make host-tools-test
     host host-balloon 120 $make host-balloon-test
-    host host-save 240 $make host-save-test
+    host host-save 420 $make host-save-test
     single fuzz-mm 180 $make host-fuzz-short
     single fuzz-x86 120 $make host-x86-fuzz-short
     single fuzz-boot 180 $make host-boot-fuzz-short

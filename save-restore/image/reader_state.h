@@ -21,7 +21,7 @@ struct kept_chunk {
     struct chunk chunk;
     uint8_t *content; /* of its data pages */
 };
-#define KEPT_CHUNKS 4u
+#define KEPT_CHUNKS 12u
 
 struct image_reader {
     struct input in;
