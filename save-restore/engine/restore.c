@@ -22,7 +22,9 @@
 #include "engine/state.h"
 #include "libpal/device.h"
 #include "libpal/interrupt.h"
+#include "libpal/ledger.h"
 #include "libpal/record.h"
+#include "libpal/room.h"
 
 #define BIG_ORDER      9
 #define BIG_PAGES      (1u << BIG_ORDER)
@@ -408,6 +410,8 @@ static int enter_store(struct restoring *r, struct pal_error *e)
     if (r->facts->console != IMAGE_NO_FRAME)
         entry.console_mfn = r->frames.mfn[r->facts->console];
     r->config.memory_kib = r->target_kib ? r->target_kib : r->facts->pages << (PAL_PAGE_SHIFT - 10);
+    if (r->config.memory_kib > r->config.max_kib)
+        r->config.memory_kib = r->config.max_kib;
     pal_progress_phase(r->progress, PHASE_DEVICES, 0);
     if (set_share(r, e) || pal_record_write(r->id, &r->config, e) ||
         pal_store_enter(r->p, &entry, e) || enter_features(r, e) ||
@@ -427,7 +431,9 @@ static int fill(struct restoring *r, struct pal_error *e)
     if (policy_restore(r->reader, &r->p->hv, r->id, e) || populate_all(r, e) || copy_pages(r, e) ||
         finish_memory(r, e) || enter_store(r, e))
         return -1;
-    if (pal_domain_set_handle(&r->p->hv, r->id, r->config.uuid, e))
+    /* More than it should have it gets when it is asked to grow. */
+    if (pal_domain_max_memory(&r->p->hv, r->id, r->config.memory_kib, e) ||
+        pal_domain_set_handle(&r->p->hv, r->id, r->config.uuid, e))
         return -1;
     return r->options->paused ? 0 : pal_domain_unpause(&r->p->hv, r->id, e);
 }
@@ -439,14 +445,18 @@ static int make(struct restoring *r, struct pal_error *e)
     int id;
 
     memcpy(n.uuid, r->handle, sizeof(n.uuid));
-    id = pal_domain_create(&r->p->hv, &n, e);
-    if (id < 0)
+    if (pal_room_make(r->p, (r->facts->pages + OVERHEAD_PAGES) << (PAL_PAGE_SHIFT - 10), e))
         return -1;
-    r->id = (uint32_t)id;
-    if (!fill(r, e))
-        return id;
-    pal_domain_end(r->p, r->id, &ignored);
-    return -1;
+    id = pal_domain_create(&r->p->hv, &n, e);
+    if (id >= 0) {
+        r->id = (uint32_t)id;
+        if (pal_ledger_settle(r->id, e) || fill(r, e)) {
+            pal_domain_end(r->p, r->id, &ignored);
+            id = -1;
+        }
+    }
+    pal_ledger_release();
+    return id;
 }
 
 /* ---- checks before there is a domain ---- */
@@ -462,20 +472,6 @@ static int name_is_free(struct pal *p, const char *name, struct pal_error *e)
         return 0;
     *e = none;
     return -1;
-}
-
-static int memory_suffices(const struct restoring *r, struct pal_error *e)
-{
-    struct xen_sysctl_physinfo host;
-    uint64_t need = r->facts->pages + OVERHEAD_PAGES, has;
-
-    if (pal_hv_physinfo(&r->p->hv, &host, e))
-        return -1;
-    has = host.free_pages + host.scrub_pages;
-    if (need <= has)
-        return 0;
-    return pal_fail(e, PAL_MEM_HOST, "it needs %llu MiB; the machine has %llu MiB free",
-                    (unsigned long long)need >> 8, (unsigned long long)has >> 8);
 }
 
 static int check_facts(struct restoring *r, struct pal_error *e)
@@ -514,8 +510,7 @@ static int prepare(struct restoring *r, const char *name, struct pal_error *e)
     }
     if (getrandom(r->handle, sizeof(r->handle), 0) != sizeof(r->handle))
         return pal_fail(e, PAL_SYS_FAILED, "no random numbers: %s", strerror(errno));
-    return check_facts(r, e) || name_is_free(r->p, r->config.name, e) || memory_suffices(r, e) ? -1
-                                                                                               : 0;
+    return check_facts(r, e) || name_is_free(r->p, r->config.name, e) ? -1 : 0;
 }
 
 static int guarded(struct restoring *r, struct pal_error *e)
