@@ -135,6 +135,33 @@ static void test_three_on_two(void **state)
     for_all_seeds(play_three_on_two);
 }
 
+/* ---- many on two ---- */
+
+#define MANY 16
+
+/* Each gets as much as every other, but for three turns (it does not grow with time). */
+static void play_many_on_two(uint64_t seed)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    machine_start(2, seed);
+    first = machine_domain(1, MANY, false, spin_guest);
+    machine_run(20000000);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct vcpu_runstate_info r;
+        runstate_get(first->vcpus[i], &r);
+        least = min(least, r.time[RUNSTATE_running]);
+        most = max(most, r.time[RUNSTATE_running]);
+    }
+    between("the least of many", most - 32000000, least, most);
+    between("all of them", 2 * LONG_NS * 97 / 100, ran(first), 2 * LONG_NS * 102 / 100);
+}
+
+static void test_many_on_two(void **state)
+{
+    (void)state;
+    for_all_seeds(play_many_on_two);
+}
+
 /* ---- who sleeps is served soon ---- */
 
 static uint64_t wakes, late;
@@ -263,10 +290,10 @@ static void test_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_shares), cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_caps),       cmocka_unit_test(test_three_on_two),
-        cmocka_unit_test(test_sleeper),    cmocka_unit_test(test_late),
-        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_bad_shares),  cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_caps),        cmocka_unit_test(test_three_on_two),
+        cmocka_unit_test(test_many_on_two), cmocka_unit_test(test_sleeper),
+        cmocka_unit_test(test_late),        cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
