@@ -110,7 +110,7 @@ def nothing_left(control):
     assert control.run("ls /sys/class/net /sys/bus/xen-backend/devices | grep -E 'vif|vbd'", status=1).strip() == ""
     control.run("nft list table netdev pal", status=1)
     control.run("xenstore-ls /local/domain/0/backend | grep -E 'vif|vbd' -A 1 | grep /", status=1)
-    assert control.run("ls /run/pal | grep -vE '^(watch|devices).lock|^network'", status=1).strip() == ""
+    assert control.run("ls /run/pal | grep -E '^[0-9]+[.]'", status=1).strip() == ""
 
 
 def test_network(directory):
@@ -255,5 +255,87 @@ def test_guards(directory, forge):
         with inside(control, "witness") as guest:
             guest.run("ip addr add 10.99.0.3/24 dev eth0; ping -c 2 10.99.0.7; ping -c 1 10.99.0.1")
         control.run("pal destroy attacker witness")
+        nothing_left(control)
+        qemu.check_log()
+
+
+def test_refused_devices(directory, forge, tmp_path):
+    """What cannot be attached or detached is refused with its cause, and leaves everything as it was."""
+    block = tmp_path / "block.img"
+    block.write_bytes(bytes(4 << 20))
+    with Qemu(with_disks(forge, block), directory) as qemu:
+        control = domain0(qemu)
+        define(control, "web", "<disk type='block'><source dev='/dev/vda'/><target dev='xvda'/><readonly/></disk>")
+        owner = interface(9, "<ip address='10.99.0.9'/>")
+        define(control, "owner", f"<disk type='file'><source file='/tmp/a.img'/><target dev='xvdq'/></disk>{owner}")
+        control.run("truncate -s 1M /tmp/a.img /tmp/b.img /tmp/c.img; : >/tmp/empty.img; ln /tmp/a.img /tmp/same.img")
+        control.run("pal create /tmp/owner.xml --paused && pal create /tmp/web.xml", limit=240)
+        have = "nft list table netdev pal; ls /sys/bus/xen-backend/devices /sys/class/net"
+        before = control.run(have)
+
+        # Words.
+        control.error("pal attach nobody disk /tmp/b.img xvdb", 3, "PAL-DOM-001")
+        control.error("pal attach 0 disk /tmp/b.img xvdb", 4, "PAL-DOM-004")
+        control.error("pal attach web disk /tmp/b.img sda", 2, "PAL-USE-001")
+        control.error("pal attach web disk /tmp/b.img", 2, "PAL-USE-001")
+        control.error("pal attach web disk /tmp/b.img xvdb --ip 10.99.0.8", 2, "PAL-USE-001")
+        control.error("pal attach web interface palbr0 --mac 01:02:03:04:05:06", 2, "PAL-USE-001")
+        control.error("pal attach web printer x", 2, "PAL-USE-001")
+        # Sources.
+        control.error("pal attach web disk /tmp/none.img xvdb", 1, "PAL-DEV-001")
+        control.error("pal attach web disk /tmp xvdb", 1, "PAL-DEV-001")
+        control.error("pal attach web disk /tmp/empty.img xvdb", 1, "PAL-DEV-001")
+        control.error("pal attach web interface nobridge", 1, "PAL-DEV-001")
+        control.run("losetup -r /dev/loop6 /tmp/c.img")
+        control.error("pal attach web disk /dev/loop6 xvdb", 1, "PAL-DEV-001")
+        # In use: by another domain under whatever name, and by domain 0.
+        control.error("pal attach web disk /tmp/a.img xvdb", 4, "PAL-DEV-005")
+        control.error("pal attach web disk /tmp/same.img xvdb --read-only", 4, "PAL-DEV-005")
+        control.run("losetup /dev/loop7 /tmp/same.img")
+        control.error("pal attach web disk /dev/loop7 xvdb", 4, "PAL-DEV-005")
+        control.error("pal attach web disk /tmp/c.img xvdb", 4, "PAL-DEV-005")
+        control.run("losetup -d /dev/loop7; mke2fs /dev/vdb >/dev/null && mount -t ext4 /dev/vdb /mnt", limit=60)
+        control.error("pal attach web disk /dev/vdb xvdb", 4, "PAL-DEV-005")
+        control.run("umount /mnt")
+        control.error("pal attach web interface palbr0 --mac 00:16:3e:00:00:09", 4, "PAL-DEV-005")
+        control.error("pal attach web interface palbr0 --ip 10.99.0.9", 4, "PAL-DEV-005")
+        control.error("pal attach web disk /tmp/b.img xvda1", 4, "PAL-DEV-003")
+        control.error("pal detach web xvdb", 1, "PAL-DEV-004")
+        assert control.run(have) == before
+        # Readers go together; a guest that is paused takes it up later.
+        control.run("pal attach owner disk /dev/loop6 xvda -r && pal attach owner disk /tmp/b.img xvdb --read-only", limit=60)
+        assert {d["state"] for d in control.json("pal devices owner")["devices"]} == {"waiting"}
+        control.run("pal detach owner xvda; losetup -d /dev/loop6")
+
+        # A guest without the driver, one that gives up, one that does not answer at all.
+        with inside(control, "web") as guest:
+            guest.run("cat /dev/xvda >/tmp/forge; chmod +x /tmp/forge; rmmod xen_netfront")
+        control.error("pal attach web interface palbr0 --timeout 2", 7, "PAL-DEV-007")
+        control.run("ls /sys/class/net | grep vif2", status=1)
+        with inside(control, "web") as guest:
+            guest.run("((while :; do /tmp/forge store device/vif/0/state 6; usleep 100000; done) >/dev/null 2>&1 &)")
+        control.error("pal attach web interface palbr0", 1, "PAL-DEV-006")
+        control.json("pal attach web disk /tmp/b.img xvdb --read-only")
+        control.run("pal pause web")
+        control.error("pal detach web xvdb", 4, "PAL-DOM-003")
+        control.run("pal unpause web")
+        control.qemu.send_line("pal console web")
+        control.qemu.expect(r"leaves the console", 30)
+        control.qemu.send_line("echo -1 >/proc/sys/kernel/sched_rt_runtime_us; (/tmp/forge deaf &)")
+        control.qemu.expect(r"no-longer-listening", 30)
+        control.qemu.child.send("\x1d")
+        control.qemu.expect(r"dom0:\S+# ", 30)
+        control.error("pal detach web xvdb --timeout 2", 7, "PAL-DEV-007")
+        control.error("pal attach web disk /tmp/c.img xvdc --timeout 2", 7, "PAL-DEV-007")
+        states = {d["device"]: d["state"] for d in control.json("pal devices web")["devices"]}
+        assert states == {"xvda": "connected", "xvdb": "closing"}
+        control.run("pal detach web xvdb --force")
+        assert [d["device"] for d in control.json("pal devices web")["devices"]] == ["xvda"]
+
+        # Guards come back when somebody flushed the rules.
+        rules = control.run("nft list table netdev pal")
+        control.run("nft flush ruleset && pal guard && pal-network up")
+        assert control.run("nft list table netdev pal") == rules
+        control.run("pal destroy web owner")
         nothing_left(control)
         qemu.check_log()

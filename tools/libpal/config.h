@@ -32,6 +32,7 @@ struct pal_disk {
 };
 
 struct pal_nic {
+    unsigned number; /* the guest's: vif0 ... */
     char bridge[16];
     uint8_t mac[6];
     uint64_t rate_kib; /* KiB a second out of the guest; 0: no limit */

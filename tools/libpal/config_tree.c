@@ -57,6 +57,14 @@ static void put_mac(xmlNode *interface, const uint8_t mac[6])
     set(add(interface, "mac"), "address", text);
 }
 
+static void put_number(xmlNode *interface, unsigned number)
+{
+    char text[8];
+
+    snprintf(text, sizeof(text), "vif%u", number % PAL_NICS_MAX);
+    set(add(interface, "target"), "dev", text);
+}
+
 static void fill_in(const struct pal_config *c, xmlNode *root)
 {
     xmlNode *devices = child(root, "devices");
@@ -73,6 +81,8 @@ static void fill_in(const struct pal_config *c, xmlNode *root)
             continue;
         if (!child(n, "mac"))
             put_mac(n, c->nic[nic].mac);
+        if (!child(n, "target"))
+            put_number(n, c->nic[nic].number);
         nic++;
     }
 }
@@ -166,6 +176,7 @@ int pal_config_add_nic(const struct pal_config *c, const struct pal_nic *nic,
     if (nic->trusted)
         set(node, "trustGuestRxFilters", "yes");
     put_mac(node, nic->mac);
+    put_number(node, nic->number);
     set(add(node, "source"), "bridge", nic->bridge);
     for (unsigned i = 0; i < nic->ips; i++) {
         pal_address_text(&nic->ip[i], text);

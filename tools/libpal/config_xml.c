@@ -277,6 +277,37 @@ static int read_ips(struct pal_nic *n, const struct source *s, const xmlNode *no
     return 0;
 }
 
+/* PAL_NICS_MAX: it has none yet. */
+static int read_number(const struct pal_config *c, struct pal_nic *n, const struct source *s,
+                       const xmlNode *node)
+{
+    char *target = attribute(child(node, "target"), "dev");
+
+    n->number = target ? (unsigned)(target[3] - '0') : PAL_NICS_MAX;
+    free(target);
+    for (unsigned i = 0; i < c->nics; i++) {
+        if (n->number < PAL_NICS_MAX && c->nic[i].number == n->number)
+            return fail_at(s, node, "has the same target as another interface");
+    }
+    return 0;
+}
+
+/* The lowest free number for each that the file gives none. */
+static void number_nics(struct pal_config *c)
+{
+    bool taken[PAL_NICS_MAX + 1] = {false};
+    unsigned next = 0;
+
+    for (unsigned i = 0; i < c->nics; i++)
+        taken[c->nic[i].number] = true;
+    for (unsigned i = 0; i < c->nics; i++) {
+        while (c->nic[i].number == PAL_NICS_MAX && taken[next])
+            next++;
+        if (c->nic[i].number == PAL_NICS_MAX)
+            c->nic[i].number = next++;
+    }
+}
+
 static int read_nic(struct pal_config *c, const struct source *s, const xmlNode *node)
 {
     struct pal_nic *n = &c->nic[c->nics];
@@ -294,7 +325,7 @@ static int read_nic(struct pal_config *c, const struct source *s, const xmlNode 
     free(trust);
     if (c->nics == PAL_NICS_MAX)
         return fail_at(s, node, "is one too many: 8 interfaces at most");
-    if (read_mac(n, s, node) || read_ips(n, s, node))
+    if (read_number(c, n, s, node) || read_mac(n, s, node) || read_ips(n, s, node))
         return -1;
     for (unsigned i = 0; i < c->nics; i++) {
         if (!memcmp(c->nic[i].mac, n->mac, sizeof(n->mac)))
@@ -316,6 +347,7 @@ static int read_devices(struct pal_config *c, const struct source *s, const xmlN
         if (!strcmp((const char *)n->name, "interface") && read_nic(c, s, n))
             return -1;
     }
+    number_nics(c);
     return 0;
 }
 

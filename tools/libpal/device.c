@@ -167,13 +167,14 @@ int pal_devices_guard(struct pal *p, struct pal_error *e)
     return rc;
 }
 
-int device_setup_nic(struct pal *p, uint32_t id, unsigned number, const struct pal_nic *nic,
-                     struct pal_device *d, struct pal_error *e)
+int device_setup_nic(struct pal *p, uint32_t id, const struct pal_nic *nic, struct pal_device *d,
+                     struct pal_error *e)
 {
     char path[160], name[16];
     int lock, rc;
 
-    *d = (struct pal_device){.domain = id, .kind = PAL_DEVICE_NIC, .number = number, .nic = *nic};
+    *d = (struct pal_device){
+        .domain = id, .kind = PAL_DEVICE_NIC, .number = nic->number, .nic = *nic};
     interface_name(d, name);
     snprintf(path, sizeof(path), "/sys/class/net/%s", name);
     if (pal_host_check_bridge(nic->bridge, e))
@@ -207,7 +208,7 @@ int pal_devices_attach(struct pal *p, uint32_t id, const struct pal_config *c, s
             return -1;
     }
     for (unsigned i = 0; i < c->nics; i++) {
-        if (device_setup_nic(p, id, i, &c->nic[i], &d, e))
+        if (device_setup_nic(p, id, &c->nic[i], &d, e))
             return -1;
     }
     return 0;

@@ -38,11 +38,12 @@ void pal_device_name(const struct pal_device *d, char name[16]);
 const char *pal_device_state(const struct pal_device *d);
 
 /* Give a domain that runs one more, and wait until its driver has taken it up, `seconds` at most
- * (0: do not wait). On failure nothing is left of it. *d says what it became. */
+ * (0: do not wait). On failure nothing is left of it. *d says what it became. An interface gets the
+ * lowest free number whose bit in `avoid` is not set. */
 int pal_disk_plug(struct pal *p, uint32_t id, const struct pal_disk *disk, unsigned seconds,
                   struct pal_device *d, struct pal_error *e);
-int pal_nic_plug(struct pal *p, uint32_t id, const struct pal_nic *nic, unsigned seconds,
-                 struct pal_device *d, struct pal_error *e);
+int pal_nic_plug(struct pal *p, uint32_t id, const struct pal_nic *nic, unsigned avoid,
+                 unsigned seconds, struct pal_device *d, struct pal_error *e);
 /* Take one away: by asking the guest, which gets `seconds` to let go, or by force, which needs no
  * guest. When it has not let go the request stands. Nothing is left of what is taken away. */
 int pal_device_unplug(struct pal *p, const struct pal_device *d, unsigned seconds, bool force,

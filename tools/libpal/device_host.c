@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <linux/major.h>
 #include <linux/sockios.h>
@@ -17,7 +18,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define LOOP_TRIES 64 /* somebody else may take a free one before us */
+#define SAY_READ_ONLY "if it can only be read, say so: <readonly/>, or --read-only"
+#define LOOP_TRIES    64 /* somebody else may take a free one before us */
 
 static int take_free_loop(int control, char path[32], struct pal_error *e)
 {
@@ -66,8 +68,8 @@ static int bind_loop(int file, const struct pal_disk *disk, struct pal_error *e)
 int pal_host_open_source(const struct pal_disk *disk, struct pal_error *e)
 {
     int flags = (disk->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+    int fd, only_read = 0;
     struct stat st;
-    int fd;
 
     /* For a block device O_EXCL means: not while it is mounted, or part of something. */
     if (disk->is_block && !disk->read_only)
@@ -78,15 +80,18 @@ int pal_host_open_source(const struct pal_disk *disk, struct pal_error *e)
         return pal_remedy(e, "unmount it (and what lies on it) in domain 0 first");
     }
     if (fd < 0 || fstat(fd, &st)) {
-        bool only_read = errno == EACCES || errno == EROFS || errno == EPERM;
-
+        only_read = errno == EACCES || errno == EROFS || errno == EPERM;
         pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->source, strerror(errno));
         if (only_read && !disk->read_only)
-            pal_remedy(e, "if it can only be read, say so: <readonly/>, or --read-only");
+            pal_remedy(e, "%s", SAY_READ_ONLY);
     } else if (disk->is_block != S_ISBLK(st.st_mode) ||
                !(S_ISBLK(st.st_mode) || S_ISREG(st.st_mode))) {
         pal_fail(e, PAL_DEV_SOURCE, "%s is not a %s", disk->source,
                  disk->is_block ? "block device" : "plain file");
+    } else if (disk->is_block && !disk->read_only && !ioctl(fd, BLKROGET, &only_read) &&
+               only_read) {
+        pal_fail(e, PAL_DEV_SOURCE, "%s is a block device that can only be read", disk->source);
+        pal_remedy(e, "%s", SAY_READ_ONLY);
     } else if (!disk->is_block && st.st_size < 512) {
         pal_fail(e, PAL_DEV_SOURCE, "%s is shorter than one sector", disk->source);
     } else {

@@ -97,34 +97,33 @@ int pal_disk_plug(struct pal *p, uint32_t id, const struct pal_disk *disk, unsig
     return finish(p, d, seconds, e);
 }
 
-/* The lowest number that the domain has no interface at. */
-static int free_number(struct pal *p, uint32_t id, unsigned *number, struct pal_error *e)
+/* The lowest number that the domain has no interface at, and that is not to be avoided. */
+static int free_number(struct pal *p, uint32_t id, unsigned taken, unsigned *number,
+                       struct pal_error *e)
 {
-    bool taken[PAL_NICS_MAX] = {false};
     struct pal_device *list;
     int count = pal_devices_list(p, id, &list, e);
 
     for (int i = 0; i < count; i++) {
         if (list[i].kind == PAL_DEVICE_NIC && list[i].number < PAL_NICS_MAX)
-            taken[list[i].number] = true;
+            taken |= 1u << list[i].number;
     }
     pal_devices_free(list, count);
     if (count < 0)
         return -1;
-    for (*number = 0; *number < PAL_NICS_MAX && taken[*number]; ++*number)
+    for (*number = 0; *number < PAL_NICS_MAX && taken >> *number & 1; ++*number)
         ;
     if (*number == PAL_NICS_MAX)
-        return pal_fail(e, PAL_DEV_TAKEN, "it has %u interfaces, and there can be no more",
-                        PAL_NICS_MAX);
+        return pal_fail(e, PAL_DEV_TAKEN, "there is no number left for an interface");
     return 0;
 }
 
-int pal_nic_plug(struct pal *p, uint32_t id, const struct pal_nic *nic, unsigned seconds,
-                 struct pal_device *d, struct pal_error *e)
+int pal_nic_plug(struct pal *p, uint32_t id, const struct pal_nic *nic, unsigned avoid,
+                 unsigned seconds, struct pal_device *d, struct pal_error *e)
 {
-    unsigned number;
+    struct pal_nic numbered = *nic;
 
-    if (free_number(p, id, &number, e) || device_setup_nic(p, id, number, nic, d, e))
+    if (free_number(p, id, avoid, &numbered.number, e) || device_setup_nic(p, id, &numbered, d, e))
         return -1;
     return finish(p, d, seconds, e);
 }

@@ -8,8 +8,8 @@
 /* Set up domain 0's side; *d says what it became. On failure nothing is left of it. */
 int device_setup_disk(struct pal *p, uint32_t id, const struct pal_disk *disk, struct pal_device *d,
                       struct pal_error *e);
-int device_setup_nic(struct pal *p, uint32_t id, unsigned number, const struct pal_nic *nic,
-                     struct pal_device *d, struct pal_error *e);
+int device_setup_nic(struct pal *p, uint32_t id, const struct pal_nic *nic, struct pal_device *d,
+                     struct pal_error *e);
 /* Give devices back, whatever their domain does. */
 void device_give_back(struct pal *p, const struct pal_device *list, int count);
 

@@ -83,7 +83,7 @@ static int attach_disk(struct call *c, struct pal *p, const struct pal_domain *d
     }
     disk.is_block = S_ISBLK(st.st_mode);
     rc = pal_disk_plug(p, d->id, &disk, plug_seconds(d, &wanted.common), device, &c->error);
-    if (!rc && pal_config_add_disk(old, &disk, changed, &c->error)) {
+    if (!rc && !wanted.common.until_reboot && pal_config_add_disk(old, &disk, changed, &c->error)) {
         pal_device_unplug(p, device, 0, true, &c->error);
         rc = -1;
     }
@@ -98,13 +98,18 @@ static int attach_nic(struct call *c, struct pal *p, const struct pal_domain *d,
 {
     struct pal_nic *nic = &wanted.nic;
     struct pal_error unused = {0};
+    unsigned avoid = 0;
 
     snprintf(nic->bridge, sizeof(nic->bridge), "%s", c->argument[2]);
     if (!memcmp(nic->mac, (uint8_t[6]){0}, sizeof(nic->mac)))
         pal_mac_make(nic->mac);
-    if (pal_nic_plug(p, d->id, nic, plug_seconds(d, &wanted.common), device, &c->error))
+    /* What comes again with a reboot keeps its number. */
+    for (unsigned i = 0; i < old->nics; i++)
+        avoid |= 1u << old->nic[i].number;
+    if (pal_nic_plug(p, d->id, nic, avoid, plug_seconds(d, &wanted.common), device, &c->error))
         return -1;
-    if (!pal_config_add_nic(old, nic, changed, &c->error))
+    nic->number = device->number;
+    if (wanted.common.until_reboot || !pal_config_add_nic(old, nic, changed, &c->error))
         return 0;
     pal_device_unplug(p, device, 0, true, &unused);
     return -1;

@@ -46,7 +46,7 @@ static void tell(struct call *c, const struct pal_domain *d, const struct pal_de
 static int change_locked(struct call *c, struct pal *p, struct pal_domain *d, plug_change change,
                          const struct plug_options *o)
 {
-    struct pal_config old, changed;
+    struct pal_config old, changed = {0};
     struct pal_error gone = {0};
     struct pal_device device;
     int rc;

@@ -5,6 +5,7 @@
  *
  *   forge send INTERFACE OWN OTHER GATEWAY   TIMES frames of each kind, then the last (IPv4 addresses)
  *   forge count INTERFACE                    "counted a=5 c=5 z=1": what came in, up to the last kind
+ *   forge deaf                               answer nothing any more, with one virtual CPU
  *   forge store PATH VALUE                   write the node, by the kernel's own line to the store
  */
 #include <arpa/inet.h>
@@ -12,6 +13,7 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,8 +265,22 @@ static int store(const char *path, const char *value)
     return 0;
 }
 
+/* Keep the only CPU from everybody else, the kernel's threads too. */
+static void be_deaf(void)
+{
+    struct sched_param most = {sched_get_priority_max(SCHED_FIFO)};
+
+    check(!sched_setscheduler(0, SCHED_FIFO, &most), "sched_setscheduler");
+    puts("no-longer-listening");
+    fflush(stdout);
+    for (;;)
+        __asm__ volatile("" ::: "memory");
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && !strcmp(argv[1], "deaf"))
+        be_deaf();
     if (argc == 4 && !strcmp(argv[1], "store"))
         return store(argv[2], argv[3]);
     if (argc < 3)

@@ -149,6 +149,33 @@ static void test_filled_in(void **state)
     pal_config_free(&c);
 }
 
+/* Numbers of interfaces: given ones stay, the others get what is free; and they outlast others. */
+static void test_numbers(void **state)
+{
+    struct pal_config c, less;
+    struct pal_error e;
+
+    (void)state;
+    assert_int_equal(parse(&c,
+                           NIC("</interface><interface type='bridge'><source bridge='br0'/>"
+                               "<target dev='vif0'/></interface><interface type='bridge'>"
+                               "<source bridge='br0'/>"),
+                           &e),
+                     PAL_OK);
+    assert_int_equal(c.nic[0].number, 1);
+    assert_int_equal(c.nic[1].number, 0);
+    assert_int_equal(c.nic[2].number, 2);
+    assert_int_equal(pal_config_drop_nic(&c, c.nic[0].mac, &less, &e), 0);
+    assert_int_equal(less.nic[0].number, 0);
+    assert_int_equal(less.nic[1].number, 2);
+    pal_config_free(&less);
+    pal_config_free(&c);
+    refused(NIC("<target dev='vif3'/></interface><interface type='bridge'>"
+                "<source bridge='br0'/><target dev='vif3'/>"),
+            PAL_XML_VALUE, "f.xml:");
+    refused(NIC("<target dev='vif8'/>"), PAL_XML_SCHEMA, "f.xml:");
+}
+
 static void test_devices_come_and_go(void **state)
 {
     char source[] = "/a & <b>'\"";
@@ -206,13 +233,10 @@ static void test_entities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_entities),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_filled_in),
-        cmocka_unit_test(test_devices_come_and_go),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_entities),
+        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_filled_in),
+        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_devices_come_and_go),
         cmocka_unit_test(test_collisions),
     };
 
