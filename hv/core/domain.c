@@ -267,7 +267,9 @@ void domain_shutdown(struct domain *d, unsigned reason)
         end_of_domain0(reason);
     if (exchange(&d->shut_down, true))
         return; /* by another vCPU; this one is being paused */
-    d->shutdown_code = reason;
+    struct vcpu *v = current_vcpu();
+    d->suspender = v && v->domain == d ? v : NULL;
+    store_release(&d->shutdown_code, reason);
     for (unsigned i = 0; i < d->max_vcpus; i++)
         vcpu_pause_nosync(d->vcpus[i]);
     event_send_global_virq(VIRQ_DOM_EXC);

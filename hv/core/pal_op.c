@@ -221,9 +221,45 @@ static long op_frames(uint64_t arg)
     return result >= 0 && copy_to_guest(arg, &p, sizeof(p)) ? -XEN_EFAULT : result;
 }
 
+/* ---- going on ---- */
+
+/* With d's control lock. */
+static long resume(struct domain *d)
+{
+    struct vcpu *v = d->suspender;
+
+    if (!load_acquire(&d->shut_down) || d->shutdown_code != SHUTDOWN_suspend || d->mm.dying)
+        return -XEN_EINVAL;
+    if (v) {
+        vcpu_pause(v); /* it may still be on its way out of the call */
+        vcpu_regs(v)->rax = 1;
+        vcpu_unpause(v);
+    }
+    return domain_resume(d);
+}
+
+static long op_resume(struct vcpu *v, uint64_t arg)
+{
+    struct pal_resume p;
+
+    if (copy_from_guest(&p, arg, sizeof(p)))
+        return -XEN_EFAULT;
+    struct domain *d = p.domain < DOMID_FIRST_RESERVED ? domain_get(p.domain) : NULL;
+    if (!d)
+        return -XEN_ESRCH;
+    long result = -XEN_EINVAL;
+    if (d != v->domain) {
+        control_lock(d);
+        result = resume(d);
+        control_unlock(d);
+    }
+    domain_put(d);
+    return result;
+}
+
 long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
-    (void)v, (void)a3, (void)a4, (void)a5;
+    (void)a3, (void)a4, (void)a5;
     switch (cmd) {
     case PALOP_audit:
         return op_audit(arg);
@@ -235,6 +271,8 @@ long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
         return op_domain(arg);
     case PALOP_frames:
         return op_frames(arg);
+    case PALOP_resume:
+        return op_resume(v, arg);
     default:
         return -XEN_ENOSYS;
     }

@@ -305,7 +305,7 @@ static int finish(struct saving *s, struct pal_error *e)
     double until = now() + BACKEND_SECONDS;
 
     if (s->options->checkpoint)
-        return pal_domain_resume_cancelled(&s->p->hv, s->d->id, e);
+        return suspend_cancel(s->p, s->d->id, e);
     if (pal_domain_end(s->p, s->d->id, e)) {
         pal_remedy(e, "the image is complete; end the domain: `pal destroy %s`", s->d->name);
         return -1;
@@ -444,5 +444,5 @@ int save_recover(struct pal *p, uint32_t domain, const struct xen_domctl_getdoma
         return pal_domain_end(p, domain, e);
     }
     guard_forget(domain);
-    return pal_domain_resume_cancelled(&p->hv, domain, e);
+    return suspend_cancel(p, domain, e);
 }

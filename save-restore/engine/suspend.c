@@ -141,13 +141,22 @@ int suspend_wait(struct pal *p, const struct pal_domain *d, unsigned seconds, st
     }
 }
 
+int suspend_cancel(struct pal *p, uint32_t domain, struct pal_error *e)
+{
+    if (pal_domain_resume_cancelled(&p->hv, domain, e))
+        return -1;
+    /* Or the store daemon would take it for ended and not tell of its end when it comes. */
+    xs_resume_domain(p->store.xs, domain);
+    return 0;
+}
+
 bool suspend_undo(struct pal *p, const struct pal_domain *d, struct pal_error *e)
 {
     bool withdrawn = withdraw(p, d);
 
     switch (suspend_look(p, d)) {
     case SUSPEND_STOPPED:
-        pal_domain_resume_cancelled(&p->hv, d->id, e);
+        suspend_cancel(p, d->id, e);
         return false;
     case SUSPEND_RUNS:
         return !withdrawn;

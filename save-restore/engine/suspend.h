@@ -17,6 +17,8 @@ int suspend_wait(struct pal *p, const struct pal_domain *d, unsigned seconds, st
 enum suspend_state { SUSPEND_GONE, SUSPEND_RUNS, SUSPEND_STOPPED };
 enum suspend_state suspend_look(struct pal *p, const struct pal_domain *d);
 
+/* Let a suspended domain go on as the one it was. */
+int suspend_cancel(struct pal *p, uint32_t domain, struct pal_error *e);
 /* It runs on, whether or not it has suspended meanwhile: a request that it has not taken is
  * withdrawn; one that it has taken may still be carried out: true: somebody should wait for that. */
 bool suspend_undo(struct pal *p, const struct pal_domain *d, struct pal_error *e);

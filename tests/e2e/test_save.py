@@ -17,7 +17,6 @@ from mkinitrd import Cpio  # noqa: E402
 
 OUT = q.BUILD / "e2e" / "saved"
 SOURCES = q.TOP / "tests/e2e/saved"
-CYCLES = 3
 
 GUEST = """<domain type='xen'>
   <name>{name}</name>
@@ -45,9 +44,9 @@ GUESTS = {
     "work": guest("work", cmdline="guest.ip=10.99.0.2/24 guest.run=load,client=10.99.0.3,disk=/dev/xvda,&amp;",
                   devices=DISK.format("/tmp/disk.img") + NIC),
     "peer": guest("peer", 128, cmdline="guest.ip=10.99.0.3/24 guest.run=load,server,&amp;", devices=NIC),
-    "plain": guest("plain", 128),
+    "plain": guest("plain", 112),
     "lone": guest("lone", 128, cmdline="guest.run=load,&amp;"),
-    "smp": guest("smp", 160, 3, "guest.run=load,&amp;"),
+    "smp": guest("smp", 256, 3, "guest.run=load,&amp;"),
 }
 
 
@@ -59,11 +58,14 @@ def add_archive(base, out, files):
     out.write_bytes(base.read_bytes() + gzip.compress(more.bytes(), 1))
 
 
-def compile(name):
-    target = OUT / name
-    subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread",
-                    f"-I{q.TOP / 'hv/include'}", "-o", target, SOURCES / f"{name}.c"], check=True)
-    return target.read_bytes()
+def compile(name, *more):
+    target = OUT / f"{name}-{q.os.getpid()}"
+    subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-D__XEN_TOOLS__", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
+                    "-pthread", f"-I{q.TOP / 'hv/include'}", f"-I{q.TOP / 'save-restore/include'}", f"-I{q.TOP / 'tools'}",
+                    "-o", target, SOURCES / f"{name}.c", *more], check=True)
+    data = target.read_bytes()
+    target.unlink()
+    return data
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +75,8 @@ def initrd(domains_image):  # noqa: F811
     inner = OUT / f"guest-{q.os.getpid()}.gz"
     add_archive(q.BUILD / "dom0/guest-initrd.gz", inner, [("bin/load", compile("load"), 0o755)])
     files = [(f"guest/{name}.xml", xml, 0o644) for name, xml in GUESTS.items()]
+    library = [*(q.TOP / "tools/libpal" / name for name in ("error.c", "terminal.c")), q.BUILD / "tools/libimage.a", "-llz4", "-lz"]
+    files += [("bin/twist", compile("twist", *library), 0o755)]
     files += [("guest/load-initrd.gz", inner.read_bytes(), 0o644), ("bin/books", compile("books"), 0o755)]
     add_archive(DOMAINS_INITRD, own, files)
     yield own
@@ -132,14 +136,25 @@ def number_of(control, name):
     return control.json(f"pal list {name}")["domains"][0]["id"]
 
 
-def goes_on(control, load, than=None):
-    """The guest is there, runs, and lost nothing."""
-    state = control.json(f"pal list {load.name}")["domains"][0]["state"]
-    assert state in ("running", "blocked"), state
-    return load.wait_more(than or load.line())
+def shell(control, name, command, pattern):
+    """Type into the guest's shell; its answer."""
+    control.qemu.send_line(f"pal console {name}")
+    control.qemu.child.send("\n")
+    control.qemu.expect(r"guest:\S+# ", 60)
+    control.qemu.send_line(command)
+    control.qemu.expect(pattern, 60)
+    control.qemu.child.send("\x1d")
+    control.qemu.expect(PROMPT, 30)
 
 
-def test_cycles(control):
+def goes_on(control, load):
+    """The guest is there (perhaps only now: somebody had to see to it), does all that it did, and lost nothing."""
+    control.run(f"for i in $(seq 100); do pal list {load.name} | grep -Eq ' (running|blocked) ' && break; usleep 200000; done; "
+                f"pal list {load.name} | grep -E ' (running|blocked) '", limit=90)
+    return load.wait_more(load.line())
+
+
+def cycles(control, number):
     """Work of all kinds goes on through cycles of save and restore, in other frames each time."""
     control.run("truncate -s 8M /tmp/disk.img")
     control.json("pal create /guest/peer.xml", limit=120)
@@ -148,7 +163,7 @@ def test_cycles(control):
     counts = load.wait(lambda c: min(c["counter"], c["vectors"], c["files"], c["blocks"], c["messages"]) > 2)
     assert counts["avx"] == 1
     frames(control, "work", "/tmp/before")
-    for cycle in range(CYCLES):
+    for cycle in range(number):
         saved = control.json("pal save work /tmp/work.pal", limit=180)["image"]
         assert saved["bytes"] < 100 << 20
         control.error("pal info work", 3, "PAL-DOM-001")
@@ -169,6 +184,15 @@ def test_cycles(control):
     assert books(control)[0] == 1
 
 
+def test_cycles(control):
+    cycles(control, 2)
+
+
+@pytest.mark.soak
+def test_ten_cycles(control):
+    cycles(control, 10)
+
+
 def test_failures(control):
     """Whatever goes wrong with a save, the guest runs on and no file stands there; whatever with a restore, nothing is left."""
     control.run("mkdir /tmp/small /tmp/images; mount -t tmpfs -o size=3m small /tmp/small")
@@ -182,25 +206,25 @@ def test_failures(control):
     control.error("pal save lone /nowhere/a.pal", 1, "PAL-SAV-001")
     control.error("pal save lone", 2, "PAL-USE-001")
     control.error("pal save lone /tmp/small/a.pal", 1, "PAL-SAV-001")
-    counts = goes_on(control, load)
+    goes_on(control, load)
     control.error("pal save lone /tmp/images/a.pal --small --timeout copy=1", 7, "PAL-DOM-005")
-    counts = goes_on(control, load, counts)
+    goes_on(control, load)
     control.run("pal save lone - | head -c 300000 >/dev/null; sleep 1")
-    counts = goes_on(control, load, counts)
+    goes_on(control, load)
     control.run("(timeout -s INT 2 pal save lone /tmp/images/a.pal --small); [ $? != 0 ]", limit=120)
-    counts = goes_on(control, load, counts)
+    goes_on(control, load)
     for delay in (10, 60, 150, 300, 600, 1200, 2500):
         control.run(f"pal save lone /tmp/images/a.pal --small & usleep {delay}000; kill -9 $!; wait $!", status=None)
-        counts = goes_on(control, load, counts)
+        goes_on(control, load)
     # The process that waits for the end is killed, too: then the watcher sees to the guest.
     control.run("pal save lone /tmp/images/a.pal --small & p=$!; sleep 2; kill -9 $p $(pidof pal-guard); wait $p", status=None)
-    counts = goes_on(control, load, counts)
+    goes_on(control, load)
     assert number_of(control, "lone") == number
     assert control.run("ls -A /tmp/images /tmp/small").split() == ["/tmp/images:", "/tmp/small:"]
 
     saved = control.json("pal save lone /tmp/images/a.pal --checkpoint --verify", limit=180)["image"]
     assert saved["running"] is True
-    counts = goes_on(control, load, counts)
+    goes_on(control, load)
     control.error("pal restore /tmp/images/a.pal", 4, "PAL-DOM-002")
     control.run("pal destroy lone")
     domains, free = books(control)
@@ -223,12 +247,36 @@ def test_failures(control):
 
     # After all that the image is as good as ever, also from a pipe.
     control.run("cat /tmp/images/a.pal | pal restore -", limit=120)
-    counts = goes_on(control, load)
+    goes_on(control, load)
     control.run("pal save lone - | cat >/tmp/images/c.pal", limit=180)
     control.error("pal info lone", 3, "PAL-DOM-001")
     control.run("pal image verify /tmp/images/c.pal; pal restore - </tmp/images/c.pal", limit=180)
-    goes_on(control, load, counts)
+    goes_on(control, load)
     control.run("pal destroy lone; umount /tmp/small")
+    assert books(control)[0] == 1
+
+
+TWISTS = {
+    "PAL-SAV-003": ("superpage", "foreign", "no-shared", "no-context", "vcpus", "gdt-size", "store-port"),
+    "PAL-HV-002": ("writable-table", "loop", "level-up", "level-down", "no-table", "rip", "stack", "callback", "root", "no-root",
+                   "user-mode", "gdt", "trap", "debug", "bases", "xsave-features", "xsave-header"),
+}
+
+
+def test_hostile(control):
+    """Images whose checksums are right and whose contents are not: the hypervisor takes none of it, and nothing is left."""
+    control.json("pal create /guest/plain.xml", limit=120)
+    wait_console(control, "plain", r"GUEST-INIT", 120)
+    control.run("pal save plain /tmp/good.pal", limit=120)
+    domains, free = books(control)
+    for code, twists in TWISTS.items():
+        for twist in twists:
+            control.run(f"twist /tmp/good.pal /tmp/bad.pal {twist}", limit=120)
+            control.error("pal restore /tmp/bad.pal", 1, code)
+    assert books(control)[0] == domains and abs(books(control)[1] - free) < 300
+    control.run("twist /tmp/good.pal /tmp/same.pal nothing; pal restore /tmp/same.pal", limit=120)
+    shell(control, "plain", "echo sum=$((40 + 2))", r"sum=42")
+    control.run("pal destroy plain")
     assert books(control)[0] == 1
 
 
@@ -239,31 +287,25 @@ def test_shapes(control):
     smp, lone = Load(control, "smp"), Load(control, "lone")
     counts = smp.wait(lambda c: min(c["counter"], c["vectors"], c["files"]) > 2)
     number = number_of(control, "smp")
-    control.run(f"xenstore-write /local/domain/{number}/memory/target {80 << 10}")
-    memory = "for i in $(seq 300); do pal list smp --json | grep -q '\"memory_bytes\": {},' && break; usleep 200000; done; pal list"
-    assert re.search(r"smp +\d+ +\w+ +80 +3 ", control.run(memory.format(80 << 20), limit=90))
+    control.run(f"xenstore-write /local/domain/{number}/memory/target {128 << 10}")
+    memory = "for i in $(seq 60); do pal list smp --json | grep -q '\"memory_bytes\": {},' && break; usleep 500000; done; pal list"
+    assert re.search(r"smp +\d+ +\w+ +128 +3 ", control.run(memory.format(128 << 20), limit=120))
     other = lone.wait(lambda c: min(c["counter"], c["vectors"], c["files"]) > 2)
     for _ in range(2):
         images = control.json("pal save --all /tmp/images", limit=240)["images"]
         assert sorted(image["name"] for image in images) == ["lone", "smp"]
         pages = {i["name"]: i["data_pages"] + i["zero_pages"] + i["repeat_pages"] for i in images}
-        assert pages["smp"] == 80 << 8
+        assert pages["smp"] == 128 << 8
         assert [d["id"] for d in control.json("pal list")["domains"]] == [0]
         domains = control.json("pal restore --all /tmp/images", limit=240)["domains"]
         assert len(domains) == 2 and control.run("ls /tmp/images").split() == []
         counts, other = smp.wait_more(counts), lone.wait_more(other)
-        assert control.json("pal list smp")["domains"][0]["memory_bytes"] == 80 << 20
+        assert control.json("pal list smp")["domains"][0]["memory_bytes"] == 128 << 20
     number = number_of(control, "smp")
-    control.run(f"xenstore-write /local/domain/{number}/memory/target {160 << 10}")
-    assert re.search(r"smp +\d+ +\w+ +160 +3 ", control.run(memory.format(160 << 20), limit=90))
+    control.run(f"xenstore-write /local/domain/{number}/memory/target {256 << 10}")
+    assert re.search(r"smp +\d+ +\w+ +256 +3 ", control.run(memory.format(256 << 20), limit=120))
     smp.wait_more(counts)
-    control.qemu.send_line("pal console smp")
-    control.qemu.child.send("\n")
-    control.qemu.expect(r"guest:\S+# ", 60)
-    control.qemu.send_line("echo cpus=$(nproc)")
-    control.qemu.expect(r"cpus=3", 60)
-    control.qemu.child.send("\x1d")
-    control.qemu.expect(PROMPT, 30)
+    shell(control, "smp", "echo cpus=$(nproc)", r"cpus=3")
     control.run("pal shutdown smp --wait; pal destroy lone", limit=120)
     assert books(control)[0] == 1
 

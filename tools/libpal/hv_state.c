@@ -238,20 +238,15 @@ void pal_vcpu_state_free(struct pal_vcpu_state *s)
 
 int pal_domain_resume_cancelled(struct pal_hv *hv, uint32_t domain, struct pal_error *e)
 {
-    struct xen_domctl op = {.cmd = XEN_DOMCTL_resumedomain, .domain = (domid_t)domain};
-    struct pal_vcpu_state s = {0};
+    struct pal_resume *call = pal_hv_buffer(hv, sizeof(*call), e);
     int rc;
 
-    /* Kernels suspend on virtual CPU 0. What the call returns there says how it ended. */
-    rc = get_context(hv, domain, 0, &s, e);
-    if (!rc && s.initialised) {
-        s.context.user_regs.rax = 1;
-        s.context.flags &= ~(unsigned long)VGCF_i387_valid; /* stays as it is */
-        rc = pal_domain_set_context(hv, domain, 0, &s.context, e);
-    }
-    if (rc)
+    if (!call)
         return -1;
-    return pal_domctl(hv, &op, "to let the domain go on", e) < 0 ? -1 : 0;
+    call->domain = domain;
+    rc = xencall2(hv->call, __HYPERVISOR_pal_op, PALOP_resume, (uintptr_t)call);
+    pal_hv_buffer_free(hv, call);
+    return rc < 0 ? pal_hv_refused(e, "to let the domain go on") : 0;
 }
 
 /* ---- making one ---- */

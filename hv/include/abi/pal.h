@@ -102,4 +102,15 @@ struct pal_owned {
     uint32_t flags; /* PAL_FRAME_* */
 };
 
+/*
+ * Let a domain go on that suspended itself (SCHEDOP_shutdown), as the same domain: the call that
+ * suspended it returns 1. In one step, so that of two who try one succeeds. arg: struct pal_resume.
+ * -ESRCH: there is no such domain; -EINVAL: it is not suspended.
+ */
+#define PALOP_resume 5
+struct pal_resume {
+    uint32_t domain; /* IN */
+    uint32_t pad;
+};
+
 #endif

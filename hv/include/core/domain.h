@@ -76,6 +76,7 @@ struct domain {
     } throttle;
     bool shut_down; /* SCHEDOP_shutdown done; shutdown_code tells why */
     unsigned shutdown_code;
+    struct vcpu *suspender; /* its own vCPU that did it; NULL: somebody else */
     bool crashed;
 
     int64_t time_offset_seconds; /* settime adjustments */

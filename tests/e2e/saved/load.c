@@ -6,7 +6,6 @@
  *   load client=10.99.0.3 disk=/dev/xvda     what is not named is left out
  *   load server                              the other end of the connection: sends back what comes
  */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <cpuid.h>
 #include <errno.h>
