@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "libpal/record.h"
-
-#define LOG_DIRECTORY "/var/log/xen/console"
+#include "trim.h"
 
 static struct {
     bool follow;

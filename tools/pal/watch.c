@@ -15,6 +15,7 @@
 
 #include "ending.h"
 #include "save_restore.h"
+#include "trim.h"
 
 /* A guest that ends again and again at once must not keep the machine busy. */
 #define PAUSE_SECONDS 0.2
@@ -98,18 +99,25 @@ static bool look(const struct call *c, struct pal *p)
     return again;
 }
 
-/* Something has ended, or it is time to look again. False: the store is gone. */
+/* Something has ended, or it is time to look again; the logs are kept short meanwhile. False: the store is gone. */
 static bool wait_for_end(struct pal *p, bool again)
 {
     struct pollfd fd = {.fd = xs_fileno(p->store.xs), .events = POLLIN};
-    unsigned count;
     char **event;
+    bool ok;
 
-    if (again && poll(&fd, 1, AGAIN_MS) <= 0)
-        return true;
-    event = xs_read_watch(p->store.xs, &count);
+    do {
+        trim_logs(LOG_DIRECTORY);
+        if (poll(&fd, 1, again ? AGAIN_MS : TRIM_MS) <= 0) {
+            ok = true;
+            event = NULL;
+        } else {
+            event = xs_check_watch(p->store.xs);
+            ok = event || errno == EAGAIN;
+        }
+    } while (ok && !event && !again);
     free(event);
-    return event != NULL;
+    return ok;
 }
 
 static int run(struct call *c)

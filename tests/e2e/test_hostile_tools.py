@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Hostile guests against domain 0's tools and Debian's daemons (invariants 62 to 64).
+
+Small kernels that break every rule of the store's and the console's protocols, while another domain is to be served and
+domain 0's own tools are to answer.
+"""
+
+import fcntl
+import gzip
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+import qemu as q
+from qemu import Qemu
+from test_domains import DOMAINS_INITRD, domain0, domains_image, machine  # noqa: F401 (a fixture)
+
+sys.path.insert(0, str(q.TOP / "tools/dom0-image"))
+import mkinitrd  # noqa: E402
+
+IMAGE = q.BUILD / "dom0" / "initrd-hostile.gz"
+LOGS = "/var/log/xen/console"
+# What a console's log may take of domain 0's disk; tools/pal/trim.c says as much.
+LOG_LIMIT = 8 << 20
+RING_TRICKS = 9  # of attack=indices
+
+
+DESCRIPTION = (
+    b"<domain type='xen'><name>NAME</name><memory unit='MiB'>4</memory><vcpu>1</vcpu>"
+    b"<os><type arch='x86_64' machine='xenpv'>linux</type><kernel>/guest/client.elf</kernel><cmdline>LINE</cmdline></os>"
+    b"<devices><console type='pty'/></devices></domain>\n"
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def image(domains_image):  # noqa: F811
+    with open(q.BUILD / ".lock-hostile", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", q.TOP, f"BUILD={q.BUILD}", "guests"], check=True, stdout=subprocess.DEVNULL)
+    archive = mkinitrd.Cpio()
+    archive.file("guest/client.elf", (q.BUILD / "guest" / "store-client.elf").read_bytes())
+    archive.file("guest/client.xml", DESCRIPTION)
+    mkinitrd.write_atomically(IMAGE, DOMAINS_INITRD.read_bytes() + gzip.compress(archive.bytes(), mtime=0))
+
+
+class Scene:
+    """Domain 0, and in it a witness that the store serves."""
+
+    def __init__(self, control):
+        self.control = control
+        self.daemon = control.run("cat /run/xen/xenstored.pid").split()[0]
+        self.console = control.run("cat /run/xen/xenconsoled.pid").split()[0]
+        self.witness = self.create("witness", "attack=served")
+        self.check_served()
+        self.resident = self.memory()
+
+    def create(self, name, line):
+        self.control.run(f"sed 's/NAME/{name}/; s/LINE/{line}/' /guest/client.xml >/tmp/{name}.xml")
+        return self.control.json(f"pal create /tmp/{name}.xml", limit=120)["id"]
+
+    def say(self, name):
+        """All that the domain has said."""
+        return self.control.run(f"tail -c 20000 {LOGS}/guest-{name}.log", status=None)
+
+    def memory(self):
+        """KiB that the store's daemon takes."""
+        return int(re.search(r"(\d+)", self.control.run(f"grep VmRSS /proc/{self.daemon}/status")).group(1))
+
+    def rounds(self):
+        found = re.findall(r"served (\d+)", self.say("witness"))
+        return int(found[-1]) if found else -1
+
+    def wait(self, what, limit=120):
+        """Until what() is true."""
+        deadline = time.monotonic() + limit * q.TIME_SCALE
+        while time.monotonic() < deadline:
+            if what():
+                return
+            time.sleep(0.3)
+        self.control.qemu.fail(f"{what.__doc__ or what} did not come")
+
+    def check_served(self):
+        """The witness and domain 0 get answers, from the daemons that there were at the start."""
+        before = self.rounds()
+
+        def further():
+            """A round of the witness's"""
+            return self.rounds() > before
+
+        self.wait(further)
+        assert "FAIL" not in self.say("witness")
+        assert "Domain-0" in self.control.run("timeout 20 xenstore-read /local/domain/0/name", limit=60)
+        self.control.run("kill -0 $(cat /run/xen/xenstored.pid) $(cat /run/xen/xenconsoled.pid)")
+        assert self.control.run("cat /run/xen/xenstored.pid").split()[0] == self.daemon
+
+    def attack(self, name, line, limit=180):
+        """A domain does it while the witness is served; then it is destroyed, and nothing of it stays."""
+        number = self.create(name, line)
+
+        def done():
+            """The attack's end"""
+            return re.search(r"^(DONE|PANIC)", self.say(name), re.M)
+
+        self.check_served()
+        self.wait(done, limit)
+        said = self.say(name)
+        self.check_served()
+        self.control.run(f"pal destroy {name}", limit=60)
+        self.control.run(f"timeout 20 xenstore-exists /local/domain/{number}", status=1, limit=60)
+        failed = [text for text in said.splitlines() if re.match("FAIL|PANIC", text)]
+        assert not failed, failed[:5]
+        assert re.search("^DONE", said, re.M)
+        return said
+
+
+@pytest.fixture(scope="module")
+def scene():
+    with Qemu(machine(initrd=IMAGE, memory="1536M", dom0_mem="768M"), q.BUILD / "e2e" / "hostile_tools") as qemu:
+        yield Scene(domain0(qemu))
+        qemu.check_log()
+
+
+def test_words(scene):
+    """Paths, lengths, kinds and transactions that are none: an error each, and served afterwards."""
+    scene.attack("words", "attack=words")
+
+
+def test_rights(scene):
+    """Nothing of another's, nothing of control's; what tools read of a guest is not the guest's to write."""
+    scene.attack("rights", f"attack=rights victim={scene.witness}")
+
+
+def test_quotas(scene):
+    """Nodes, watches, transactions come to an end for the one who makes them, and go with him."""
+    nodes = int(scene.control.run("timeout 60 xenstore-ls | wc -l", limit=90).split()[-1])
+    scene.attack("quotas", "attack=quotas", limit=400)
+    scene.attack("deep", "attack=deep")
+    left = int(scene.control.run("timeout 60 xenstore-ls | wc -l", limit=90).split()[-1])
+    assert left <= nodes
+    assert scene.memory() < scene.resident + 16384
+
+
+def test_indices(scene):
+    """A ring whose indices make no sense, or change all the time: only its own domain is the worse for it."""
+    for how in range(RING_TRICKS):
+        scene.attack(f"ring{how}", f"attack=indices how={how} seed={how + 1}")
+    assert scene.memory() < scene.resident + 16384
+
+
+def test_flood(scene):
+    """Requests without end whose answers nobody reads; lines without end: logs have a limit, and others are served."""
+    log = int(scene.control.run("pal dmesg | wc -c").split()[-1])
+    scene.attack("flood", "attack=flood", limit=300)
+    size = int(scene.control.run(f"stat -c %s {LOGS}/guest-flood.log").split()[-1])
+    assert size <= LOG_LIMIT, size
+    # What the guest wrote is shown without what a terminal would take for a command.
+    shown = scene.control.run("pal logs -n 50 flood | tr -d '\\012\\015\\040-\\176' | wc -c")
+    assert int(shown.split()[-1]) == 0
+    assert int(scene.control.run("pal dmesg | wc -c").split()[-1]) - log < 8192
+    assert scene.memory() < scene.resident + 16384
