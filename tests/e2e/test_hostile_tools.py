@@ -116,24 +116,17 @@ class Scene:
         return said
 
 
-@pytest.fixture(scope="module")
-def scene():
-    with Qemu(machine(initrd=IMAGE, memory="1536M", dom0_mem="768M"), q.BUILD / "e2e" / "hostile_tools") as qemu:
-        yield Scene(domain0(qemu))
-        qemu.check_log()
-
-
-def test_words(scene):
+def words(scene):
     """Paths, lengths, kinds and transactions that are none: an error each, and served afterwards."""
     scene.attack("words", "attack=words")
 
 
-def test_rights(scene):
+def rights(scene):
     """Nothing of another's, nothing of control's; what tools read of a guest is not the guest's to write."""
     scene.attack("rights", f"attack=rights victim={scene.witness}")
 
 
-def test_quotas(scene):
+def quotas(scene):
     """Nodes, watches, transactions come to an end for the one who makes them, and go with him."""
     nodes = int(scene.control.run("timeout 60 xenstore-ls | wc -l", limit=90).split()[-1])
     scene.attack("quotas", "attack=quotas", limit=400)
@@ -143,14 +136,14 @@ def test_quotas(scene):
     assert scene.memory() < scene.resident + 16384
 
 
-def test_indices(scene):
+def indices(scene):
     """A ring whose indices make no sense, or change all the time: only its own domain is the worse for it."""
     for how in range(RING_TRICKS):
         scene.attack(f"ring{how}", f"attack=indices how={how} seed={how + 1}")
     assert scene.memory() < scene.resident + 16384
 
 
-def test_flood(scene):
+def flood(scene):
     """Requests without end whose answers nobody reads; lines without end: logs have a limit, and others are served."""
     log = int(scene.control.run("pal dmesg | wc -c").split()[-1])
     scene.attack("flood", "attack=flood", limit=300)
@@ -161,3 +154,13 @@ def test_flood(scene):
     assert int(shown.split()[-1]) == 0
     assert int(scene.control.run("pal dmesg | wc -c").split()[-1]) - log < 8192
     assert scene.memory() < scene.resident + 16384
+
+
+def test_hostile_clients(directory):
+    """One machine, one witness; all attacks, one after the other."""
+    with Qemu(machine(initrd=IMAGE, memory="1536M", dom0_mem="768M"), directory) as qemu:
+        scene = Scene(domain0(qemu))
+        for part in (words, rights, quotas, indices, flood):
+            part(scene)
+        scene.check_served()
+        qemu.check_log()
