@@ -190,6 +190,63 @@ static int64_t device_memory(uint64_t arg)
     return 0;
 }
 
+/* Descriptors in a page of somebody else, who could change them at any time: looking at one is a fault at its address. */
+static uint32_t limit;
+
+static void look_at(void *selector)
+{
+    uint8_t ok = 0;
+
+    __asm__ volatile("lsl %2, %0; setz %1"
+                     : "+r"(limit), "=q"(ok)
+                     : "r"((uint32_t)HC_ADDR(selector))
+                     : "cc");
+    limit = ok;
+}
+
+/* ---- our own pages that the hypervisor writes, too ---- */
+
+/* Its writing would make entries or descriptors of them that nobody has checked. */
+static int64_t shared_with_hypervisor(uint64_t arg)
+{
+    uint64_t mfn, entry, table = mm_table();
+    struct mmuext_op ldt = {.cmd = MMUEXT_SET_LDT, .arg1.linear_addr = grant_va(15)};
+    struct vcpu_register_vcpu_info info = {0};
+    xen_pfn_t frame;
+
+    (void)arg;
+    grant_init();
+    entry = grant_entry(GRANT_SLOTS);
+    mfn = info.mfn = frame = (entry & PTE_ADDR) / MM_PAGE;
+    /* No writable mapping of it is left, so that only what it is stands in the way. */
+    test_eq("12g", "unmapped", mm_set(grant_slot(GRANT_SLOTS), 0), 0);
+    for (unsigned int cmd = MMUEXT_PIN_L1_TABLE; cmd <= MMUEXT_NEW_BASEPTR; cmd++)
+        test_refused("12g", "as a table", hc_mmuext_mfn(cmd, mfn));
+    test_refused("12g", "as user root", hc_mmuext_mfn(MMUEXT_NEW_USER_BASEPTR, mfn));
+    test_eq("12g", "a table of level 2", test_pin(2, table), 0);
+    test_refused("12g", "below it", mm_set(mm_slot(table, 7), mfn << 12 | PTE_RW));
+    test_eq("12g", "unpin", test_unpin(table), 0);
+    test_refused("12g", "as descriptors",
+                 hypercall(__HYPERVISOR_set_gdt, HC_ADDR(&frame), 8, 0, 0, 0));
+    test_refused("12g", "as vcpu_info", hc_vcpu(VCPUOP_register_vcpu_info, 1, &info));
+    info.mfn = start_info->shared_info / MM_PAGE;
+    test_refused("12g", "the shared page as vcpu_info",
+                 hc_vcpu(VCPUOP_register_vcpu_info, 1, &info));
+    as_ballast(mfn);
+    as_ballast(info.mfn);
+    test_eq("12g", "to be read", mm_set(grant_slot(15), mfn << 12 | PTE_RO), 0);
+    ldt.arg2.nr_ents = 512;
+    test_eq("12g", "an LDT there", hc_mmuext(&ldt, 1, NULL, DOMID_SELF), 0);
+    limit = 0;
+    test_true("12g", "names nothing", trap_run(look_at, (void *)7, NULL) || !limit);
+    ldt.arg1.linear_addr = 0;
+    ldt.arg2.nr_ents = 0;
+    hc_mmuext(&ldt, 1, NULL, DOMID_SELF);
+    mm_set(grant_slot(15), 0);
+    mm_table_free(table);
+    return mm_set(grant_slot(GRANT_SLOTS), entry);
+}
+
 /* ---- frames that we were granted ---- */
 
 #define REF_RO    8u
@@ -287,20 +344,7 @@ static int64_t granted_table(uint64_t mfn)
     return 0;
 }
 
-/* Descriptors in a page of somebody else, who could change them at any time: looking at one is a fault at its address. */
-static uint32_t limit;
-
-static void look_at(void *selector)
-{
-    uint8_t ok = 0;
-
-    __asm__ volatile("lsl %2, %0; setz %1"
-                     : "+r"(limit), "=q"(ok)
-                     : "r"((uint32_t)HC_ADDR(selector))
-                     : "cc");
-    limit = ok;
-}
-
+/* Descriptors in a page of somebody else, who could change them at any time. */
 static int64_t local_table_of_another(uint64_t mfn)
 {
     struct mmuext_op op = {.cmd = MMUEXT_SET_LDT, .arg1.linear_addr = grant_va(5)};
@@ -428,6 +472,7 @@ static void story(void)
     frames_of("13b", test_hypervisor_frame());
     pair_attack("13e", authority_by_number, 0);
     pair_attack("13g", device_memory, 0);
+    pair_attack("12g", shared_with_hypervisor, 0);
     mfn = (uint64_t)pair_run(pair_witness, offer, pair_id(pair_attacker));
     pair_attack("12e", more_than_granted, mfn);
     test_eq("43a", "what was allowed was done", pair_run(pair_witness, untouched, 0x66), 1);
