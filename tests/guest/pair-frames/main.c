@@ -392,6 +392,58 @@ static int64_t outputs_to_read_only(uint64_t arg)
     return 0;
 }
 
+/* ---- domain 0's own mappings of others' frames ---- */
+
+static uint64_t watched;
+
+static int64_t a_frame(uint64_t arg)
+{
+    (void)arg;
+    watched = mm_alloc();
+    return (int64_t)mm_mfn(watched);
+}
+
+/* How pinning it goes, with no writable mapping of our own. */
+static int64_t pin_watched(uint64_t pin)
+{
+    long ret;
+
+    if (!pin) {
+        ret = test_unpin(watched);
+        return ret ? ret : mm_home(watched, PTE_RW);
+    }
+    mm_home(watched, PTE_RO);
+    ret = test_pin(1, watched);
+    if (ret)
+        mm_home(watched, PTE_RW);
+    return ret;
+}
+
+static void mapped_by_control(void)
+{
+    unsigned int id = pair_id(pair_attacker);
+    uint64_t mfn = (uint64_t)pair_run(pair_attacker, a_frame, 0);
+
+    test_true("12e", "domain 0 maps it", control_window(5, id, mfn) != NULL);
+    test_true("12e", "no table while it may be written",
+              pair_run(pair_attacker, pin_watched, 1) < 0);
+    control_window_close(5);
+    test_eq("12e", "now", pair_run(pair_attacker, pin_watched, 1), 0);
+    test_true("12e", "a table is not to be written by domain 0 either",
+              !control_window(5, id, mfn));
+    test_true("12e", "nor the top one",
+              !control_window(5, id, pair_control(pair_attacker)->root_mfn));
+    test_eq("12e", "data again", pair_run(pair_attacker, pin_watched, 0), 0);
+    test_true("13k", "a frame of the one in the name of the other",
+              !control_window(5, pair_id(pair_witness), mfn));
+    test_true("13k", "the hypervisor's in its name",
+              !control_window(5, id, test_hypervisor_frame()));
+    test_true("13k", "our own in its name", !control_window(5, id, mm_mfn(mm_root())));
+    test_true("13k", "of nobody", !control_window(5, 0x7e01, mfn));
+    test_true("13k", "of a name that is none", !control_window(5, DOMID_INVALID, mfn));
+    pair_check("12e");
+}
+
 /* ---- the story ---- */
 
 static void frames_of(const char *id, uint64_t mfn)
@@ -482,6 +534,7 @@ static void story(void)
     pair_attack("2a", outputs_to_read_only, 0);
     test_eq("2a", "nothing is written", pair_run(pair_witness, untouched, 0xf3), 1);
     test_eq("43a", "nothing is in use", pair_run(pair_witness, untouched, 0), 0);
+    mapped_by_control();
     pair_end_attacker("13i");
     dying_domain();
 }
