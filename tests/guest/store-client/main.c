@@ -7,6 +7,7 @@
  * run: none
  */
 #include <bare/test.h>
+#include <xen/io/console.h>
 #include <xen/io/xs_wire.h>
 
 static struct xenstore_domain_interface *ring;
@@ -412,11 +413,50 @@ static void indices(void)
     test_true("62e", "done", true);
 }
 
+/* The console's page: indices and contents that make no sense, events without end; then it is put right. */
+static void console(void)
+{
+    struct xencons_interface *page = mm_va(mm_pfn(start_info->console.domU.mfn));
+    uint64_t until = event_now() + 3000000000, n = 0;
+
+    for (; event_now() < until; n++) {
+        uint64_t r = test_random();
+
+        switch (r % 6) {
+        case 0:
+            page->out_prod = page->out_cons + (uint32_t)(r >> 8);
+            break;
+        case 1:
+            page->out_prod = page->out_cons - 1;
+            break;
+        case 2:
+            page->out_cons = (uint32_t)(r >> 8);
+            break;
+        case 3:
+            page->in_cons = (uint32_t)(r >> 8);
+            break;
+        case 4:
+            page->in_prod = (uint32_t)(r >> 8);
+            break;
+        default:
+            page->out[(r >> 8) % sizeof(page->out)] = (char)(r >> 20);
+        }
+        event_send(start_info->console.domU.evtchn);
+        if (n % 16 == 0)
+            nap();
+    }
+    page->in_cons = page->in_prod;
+    page->out_prod = page->out_cons;
+    console_printf("\n");
+    test_true("62f", "the console goes on", n > 10);
+}
+
 static const struct {
     const char *name;
     void (*fn)(void);
-} attacks[] = {{"served", served}, {"words", bad_words}, {"rights", rights},  {"quotas", quotas},
-               {"deep", deep},     {"flood", flood},     {"indices", indices}};
+} attacks[] = {{"served", served},   {"words", bad_words}, {"rights", rights},
+               {"quotas", quotas},   {"deep", deep},       {"flood", flood},
+               {"indices", indices}, {"console", console}};
 
 int main(void)
 {
