@@ -293,7 +293,7 @@ static void one_that_runs(void)
     unsigned int changed = 0;
 
     pair_start(pair_attacker, count, 6);
-    for (unsigned int i = 0; i < 60; i++) {
+    for (unsigned int i = 0; i < 25; i++) {
         control_pause(d->id, true);
         if (get(d->id, 0, &ctx) == 0)
             changed += set(d->id, 0, &ctx) == 0;
@@ -336,7 +336,7 @@ static void give_and_ask(void *arg)
 
 static void given_while_it_ends(void)
 {
-    for (unsigned int i = 0; i < 8; i++) {
+    for (unsigned int i = 0; i < 5; i++) {
         pair_new_attacker(4);
         target = pair_id(pair_attacker);
         vcpu_run(1, give_and_ask, (void *)pair_control(pair_attacker)->root_mfn);
