@@ -55,7 +55,7 @@ def check_codes():
     names = [n for n in re.findall(r"\bPAL_\w+", names) if n not in ("PAL_OK", "PAL_CODES")]
     statuses = dict(re.findall(r"(PAL_EXIT_\w+) = (\d+)", (TOOLS / "libpal/error.h").read_text()))
     rows = {name: (code, statuses[status], remedy)
-            for name, code, status, remedy in re.findall(r"\[(PAL_\w+)\] = \{\"(PAL-[\w-]+)\",\s*(PAL_EXIT_\w+),\s*\"(.*?)\"\}", table, re.S)}
+            for name, code, status, remedy in re.findall(r"\[(PAL_\w+)\] =\s*\{\"(PAL-[\w-]+)\",\s*(PAL_EXIT_\w+),\s*\"(.*?)\"\}", table, re.S)}
     expect(set(rows) - {"PAL_OK"} == set(names), "error.c: a code without a row, or a row without a code")
     codes = [rows[n][0] for n in names if n in rows]
     expect(len(set(codes)) == len(codes), "error.c: two codes of one name")
