@@ -24,12 +24,14 @@ struct input {
 static int too_little(const struct input *in, const struct pal_build *b, struct pal_error *e)
 {
     uint64_t need = ROUND_UP(in->layout.placed_pages << PAL_PAGE_SHIFT, MiB(1));
+    const char *element = b->memory_kib < b->max_kib ? "currentMemory" : "memory";
 
     pal_fail(e, PAL_MEM_GUEST,
-             "kernel and initial RAM disk need %llu MiB for themselves; <memory> is %llu MiB",
-             (unsigned long long)need >> 20, (unsigned long long)b->memory_kib >> 10);
-    return pal_remedy(e, "give it more: <memory unit='MiB'>%llu</memory>",
-                      (unsigned long long)ROUND_UP(need + need / 2 + MiB(64), MiB(64)) >> 20);
+             "kernel and initial RAM disk need %llu MiB for themselves; <%s> is %llu MiB",
+             (unsigned long long)need >> 20, element, (unsigned long long)b->memory_kib >> 10);
+    return pal_remedy(e, "give it more: <%s unit='MiB'>%llu</%s>", element,
+                      (unsigned long long)ROUND_UP(need + need / 2 + MiB(64), MiB(64)) >> 20,
+                      element);
 }
 
 static void input_close(struct input *in)

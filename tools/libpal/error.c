@@ -24,7 +24,7 @@ static const struct {
                             "choose another name, or end the other domain: `pal shutdown NAME`"},
     [PAL_DOM_STATE] = {"PAL-DOM-003", PAL_EXIT_WRONG_STATE, "`pal info NAME` shows its state"},
     [PAL_DOM_CONTROL] = {"PAL-DOM-004", PAL_EXIT_WRONG_STATE,
-                         "domain 0 is the machine: use `poweroff` or `reboot` in it"},
+                         "name another one; domain 0 is ended by `poweroff` or `reboot` in it"},
     [PAL_DOM_TIMEOUT] = {"PAL-DOM-005", PAL_EXIT_TIMEOUT,
                          "wait longer (--timeout), or end it at once: `pal destroy NAME`"},
     [PAL_DOM_IGNORES] = {"PAL-DOM-006", PAL_EXIT_WRONG_STATE,

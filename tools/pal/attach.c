@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -170,6 +171,7 @@ int attach_console(struct pal *p, uint32_t id, const struct attach *a, struct pa
     struct exchange x = {
         .terminal = open_terminal(p, id, e), .is_tty = isatty(STDIN_FILENO), .input = true};
     struct termios old, raw;
+    void (*pipe_signal)(int);
     enum attach_end end;
 
     if (x.terminal < 0)
@@ -185,7 +187,9 @@ int attach_console(struct pal *p, uint32_t id, const struct attach *a, struct pa
         tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
         fputs("Ctrl-] leaves the console.\r\n", stderr);
     }
+    pipe_signal = signal(SIGPIPE, SIG_IGN); /* the terminal is to be given back first */
     end = exchange(&x, p, id, a);
+    signal(SIGPIPE, pipe_signal);
     if (x.is_tty) {
         tcsetattr(STDIN_FILENO, TCSADRAIN, &old);
         fputc('\n', stderr);

@@ -167,7 +167,7 @@ static int each(struct call *c, verb_action action,
 
     if (pal_open(&p, &c->error)) {
         json_decref(done);
-        pal_failed_to(&c->error, "%s %s: cannot start", c->verb->name, c->argument[0]);
+        pal_failed_to(&c->error, "cannot %s \"%s\"", c->verb->name, c->argument[0]);
         return 1;
     }
     for (unsigned i = 0; i < c->arguments && !rc; i++) {

@@ -3,6 +3,7 @@
 #include "verb.h"
 #include "verbs.h"
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include "ending.h"
 #include "libpal/daemon.h"
 #include "libpal/terminal.h"
+
+#define LOG_DIRECTORY "/var/log/xen/console"
 
 struct finding {
     bool good;
@@ -96,6 +99,15 @@ static struct finding test_console(struct doctor *d)
                  "start xenconsoled (/usr/lib/xen-4.17/bin/xenconsoled --log=guest)");
 }
 
+static struct finding test_logs(struct doctor *d)
+{
+    bool there = !access(LOG_DIRECTORY, F_OK);
+
+    (void)d;
+    return found(there, false, there ? LOG_DIRECTORY : "not kept: `pal logs` has nothing to show",
+                 "mkdir -p " LOG_DIRECTORY "; start xenconsoled with --log=guest");
+}
+
 static struct finding test_watcher(struct doctor *d)
 {
     bool runs = ending_is_watched();
@@ -139,6 +151,25 @@ static struct finding test_loop(struct doctor *d)
                  "modprobe loop");
 }
 
+static struct finding test_bridge(struct doctor *d)
+{
+    DIR *list = opendir("/sys/class/net");
+    char name[32] = "";
+
+    (void)d;
+    for (struct dirent *i; list && !name[0] && (i = readdir(list));) {
+        char path[300];
+
+        snprintf(path, sizeof(path), "/sys/class/net/%s/bridge", i->d_name);
+        if (!access(path, F_OK))
+            snprintf(name, sizeof(name), "%.31s", i->d_name);
+    }
+    if (list)
+        closedir(list);
+    return found(name[0], false, name[0] ? name : "there is none for interfaces to be on",
+                 "pal-network up");
+}
+
 static struct finding test_grants(struct doctor *d)
 {
     bool there = !access("/dev/xen/gntdev", F_OK) && !access("/dev/xen/evtchn", F_OK);
@@ -151,12 +182,26 @@ static const struct {
     const char *name;
     struct finding (*look)(struct doctor *d);
 } tests[] = {
-    {"hypervisor", test_hypervisor}, {"control", test_control},
-    {"grant devices", test_grants},  {"store", test_store},
-    {"domain 0", test_domain0_name}, {"console daemon", test_console},
-    {"watcher", test_watcher},       {"disk backend", test_disks},
-    {"loop devices", test_loop},     {"network backend", test_network},
+    {"hypervisor", test_hypervisor},   {"control", test_control},
+    {"grant devices", test_grants},    {"store", test_store},
+    {"domain 0", test_domain0_name},   {"console daemon", test_console},
+    {"console logs", test_logs},       {"watcher", test_watcher},
+    {"disk backend", test_disks},      {"loop devices", test_loop},
+    {"network backend", test_network}, {"bridge", test_bridge},
 };
+
+static void print_finding(const char *name, const struct finding *f)
+{
+    enum pal_colour colour = f->good ? PAL_GREEN : f->vital ? PAL_RED : PAL_YELLOW;
+
+    printf("%s%-4s%s %-16s %s\n", pal_terminal_colour(stdout, colour),
+           f->good    ? "ok"
+           : f->vital ? "BAD"
+                      : "weak",
+           pal_terminal_colour(stdout, PAL_PLAIN), name, f->text);
+    if (!f->good)
+        printf("     %-16s do: %s\n", "", f->remedy);
+}
 
 static int run(struct call *c)
 {
@@ -171,11 +216,8 @@ static int run(struct call *c)
         json_array_append_new(all, json_pack("{s:s, s:b, s:b, s:s, s:s}", "test", tests[i].name,
                                              "good", f.good, "vital", f.vital, "found", f.text,
                                              "remedy", f.good ? "" : f.remedy));
-        if (c->json)
-            continue;
-        printf("%-4s %-16s %s\n", f.good ? "ok" : f.vital ? "BAD" : "weak", tests[i].name, f.text);
-        if (!f.good)
-            printf("     %-16s %s\n", "", f.remedy);
+        if (!c->json)
+            print_finding(tests[i].name, &f);
     }
     if (c->json) {
         json_t *answer = pal_json_answer("doctor");
@@ -183,6 +225,9 @@ static int run(struct call *c)
         json_object_set_new(answer, "fit", json_boolean(fit));
         json_object_set(answer, "tests", all);
         pal_json_print(answer);
+    } else {
+        puts(fit ? "This machine is fit for domains."
+                 : "Domains cannot be created before what is BAD is mended.");
     }
     json_decref(all);
     pal_close(&d.p);

@@ -2,6 +2,7 @@
 /* pal VERB [WORDS]: finds the verb and calls it. */
 #include "verb.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "version.h"
@@ -46,6 +47,19 @@ static int unknown(const char *name, bool json)
     return pal_code_exit(e.code);
 }
 
+/* What did not reach its reader was not done. */
+static int close_output(int status)
+{
+    struct pal_error e = {0};
+
+    if (!ferror(stdout) && !fclose(stdout))
+        return status;
+    pal_failed_to(&e, "the answer cannot be printed");
+    pal_fail(&e, PAL_SYS_FAILED, "standard output: %s", strerror(errno));
+    pal_error_print(&e, stderr);
+    return status ? status : pal_code_exit(e.code);
+}
+
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "help";
@@ -60,5 +74,9 @@ int main(int argc, char **argv)
     verb = verb_find(name);
     if (!verb)
         return unknown(name, verb_asks_json(argc, argv));
-    return argc > 1 ? verb_call(verb, argc - 1, argv + 1) : verb_call(verb, argc, argv);
+    if (argc > 1) {
+        argc--;
+        argv++;
+    }
+    return close_output(verb_call(verb, argc, argv));
 }

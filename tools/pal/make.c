@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "make.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "builder/build.h"
 #include "libpal/daemon.h"
 #include "libpal/device.h"
+#include "libpal/device_host.h"
 #include "libpal/interrupt.h"
 #include "libpal/ledger.h"
 #include "libpal/record.h"
@@ -45,14 +49,45 @@ static uint64_t need_of(const struct pal_config *c)
     return c->memory_kib + OVERHEAD_PAGES * (PAL_PAGE_SIZE >> 10);
 }
 
+static int disk_is_there(const struct pal_disk *disk, struct pal_error *e)
+{
+    int fd = open(disk->source, (disk->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->source, strerror(errno));
+    close(fd);
+    return 0;
+}
+
+/* What stands behind its devices: better said before all the rest is done. */
+static int devices_are_there(const struct pal_config *c, struct pal_error *e)
+{
+    for (unsigned i = 0; i < c->disks; i++) {
+        if (disk_is_there(&c->disk[i], e))
+            return -1;
+    }
+    for (unsigned i = 0; i < c->nics; i++) {
+        if (pal_host_check_bridge(c->nic[i].bridge, e))
+            return -1;
+    }
+    return 0;
+}
+
+/* All that is quickly seen, but its memory. */
+static int may_be_made(struct pal *p, const struct pal_config *c, struct pal_error *e)
+{
+    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e))
+        return -1;
+    return devices_are_there(c, e);
+}
+
 int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e)
 {
     struct pal_build b = build_of(c);
-
     uint64_t missing;
     int rc;
 
-    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) || pal_build_check(&b, e))
+    if (may_be_made(p, c, e) || pal_build_check(&b, e))
         return -1;
     rc = pal_ledger_promise(&p->hv, need_of(c), &missing, e);
     pal_ledger_release();
@@ -95,8 +130,7 @@ int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e)
     struct pal_progress *progress;
     int id;
 
-    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e) ||
-        pal_room_make(p, need_of(c), e))
+    if (may_be_made(p, c, e) || pal_room_make(p, need_of(c), e))
         return -1;
     memcpy(n.uuid, c->uuid, sizeof(n.uuid));
     id = pal_domain_create(&p->hv, &n, e);

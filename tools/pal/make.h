@@ -5,7 +5,7 @@
 
 #include "libpal/domain.h"
 
-/* All that can be checked without making it: name, image, memory. */
+/* All that can be checked without making it: daemons, name, memory, devices, kernel. */
 int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e);
 /* Make it, paused, showing how far it is. Returns its number; on failure, and when it is
  * interrupted (the caller catches that: libpal/interrupt.h), nothing is left of it. */

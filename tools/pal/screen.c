@@ -33,6 +33,7 @@ bool screen_open(void)
         return false;
     pal_interrupt_catch();
     raw = before;
+    raw.c_cc[VSUSP] = _POSIX_VDISABLE; /* nobody would give the screen back */
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
     fputs(OTHER_SCREEN, stdout);

@@ -62,8 +62,10 @@ def check_codes():
     described = dict(re.findall(r"^(PAL-\w+-\d+) \((\d+)\)\n\t\S", page("pal-errors.7.scd"), re.M))
     expect(described == {rows[n][0]: rows[n][1] for n in names if n in rows},
            f"pal-errors.7: {sorted(set(described.items()) ^ {(rows[n][0], rows[n][1]) for n in names if n in rows})}")
-    sources = "".join(p.read_text() for p in TOOLS.rglob("*.c") if p.name != "error.c")
+    sources = "".join(p.read_text() for part in (TOOLS, TOP / "save-restore") for p in part.rglob("*.c")
+                      if p.name != "error.c")
     for name in names:
+        expect(re.search(rf"\b{name}\b", sources), f"{name} is used nowhere")
         expect(rows.get(name, ("", "", ""))[2].strip(), f"{name} has no remedy")
     for code in set(re.findall(r"PAL-[A-Z]+-\d+", page("pal.1.scd") + page("pal.xml.5.scd") + sources)):
         expect(code in described, f"{code} is mentioned, but there is no such code")

@@ -97,5 +97,9 @@ expect(json.loads(pal("schema", "--json").stdout)["schema"] == pal("schema").std
 expect(json.loads(pal("completion", "bash", "--json").stdout)["script"] == pal("completion", "bash").stdout, "completion")
 expect(not os.listdir(RUN_DIRECTORY.name) or os.listdir(RUN_DIRECTORY.name) == ["watch.lock"], "something is left")
 
+with open("/dev/full", "w") as full:
+    done = subprocess.run([PAL, "schema"], stdout=full, stderr=subprocess.PIPE, text=True)
+expect(done.returncode == 1 and THREE_LINES.fullmatch(done.stderr), f"a full disk: {done}")
+
 print("\n".join(wrong) or f"{len(verbs)} verbs are right")
 sys.exit(bool(wrong))
