@@ -145,7 +145,8 @@ run: all dom0
 
 demo:
 	packaging/deps.sh
-	$(MAKE) -j$(JOBS) all dom0
+	$(MAKE) -j$(JOBS) all dom0 tools
+	PAL_BUILD=$(abspath $(BUILD)) tools/dom0-image/mkdisk.sh
 	packaging/demo.sh $(BUILD)
 
 test:
@@ -168,7 +169,7 @@ clean:
 help:
 	@echo "make            the hypervisor: $(BUILD)/palimpsest (multiboot 1 and 2), with symbols palimpsest.elf"
 	@echo "make tools      $(BUILD)/tools/pal, for domain 0"
-	@echo "make demo       install what is missing, build, boot domain 0 and show it"
+	@echo "make demo       install what is missing, build, boot domain 0, show it and two Debian guests"
 	@echo "make run        domain 0 on this terminal; Ctrl-A x leaves"
 	@echo "make test       all tests; ends with 'N passed, N failed'"
 	@echo "make iso        $(BUILD)/palimpsest.iso, for BIOS and UEFI"

@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""demo_guests.py BUILD: Debian as domain 0 creates two Debian guests from XML files, lists them, shows their consoles, ends them."""
+
+import os
+import pathlib
+import re
+import sys
+
+os.environ["PAL_BUILD"] = str(pathlib.Path(sys.argv[1]).resolve())
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests/e2e"))
+
+import debian  # noqa: E402
+import qemu as q  # noqa: E402
+
+
+class Screen:
+    """Shows what comes over the serial line while it is on, without terminals' control sequences."""
+
+    def __init__(self):
+        self.on = False
+
+    def write(self, text):
+        if self.on:
+            print(re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|.)|\r|\x07", "", text), end="", flush=True)
+
+    def flush(self):
+        pass
+
+
+def say(text):
+    print(f"=== {text}", flush=True)
+
+
+def show(control, command, limit=120):
+    """A command as a user types it, and what it prints."""
+    print(f"domain0# {command}", flush=True)
+    output = control.run(f"{command} 2>/dev/null", limit)
+    if output:
+        print(output, flush=True)
+
+
+def show_console(control, screen, name):
+    """The guest's console from where its boot is now to a login, live."""
+    print(f"domain0# pal console {name}", flush=True)
+    control.qemu.send_line(f"pal console {name}")
+    screen.on = True
+    control.qemu.expect(rf"{name} login: ", 300)
+    control.qemu.send_line("root")
+    control.qemu.expect(rf"root@{name}\S+# ", 90)
+    control.qemu.send_line("uname -sr; nproc; free -m; ip -br -4 addr show scope global")
+    control.qemu.expect(r"10\.99\.0\.\d+.*\s", 60)
+    control.qemu.expect(rf"root@{name}\S+# ", 60)
+    screen.on = False
+    print()
+    control.qemu.child.send("\x1d")
+    control.qemu.expect(control.prompt, 30)
+
+
+def session(qemu):
+    screen = Screen()
+    qemu.child.logfile_read = screen
+    say("A whole Debian 12 boots as domain 0 from a disk image; systemd starts Debian's xenstored and xenconsoled.")
+    control = debian.Shell(qemu)
+    control.run("systemctl is-system-running --wait", 240, status=None)
+    show(control, "systemctl --no-legend list-units 'pal-*' | cut -c 3-")
+    show(control, "cat /guest/web.xml")
+    show(control, "pal create /guest/web.xml")
+    show(control, "pal create /guest/db.xml")
+    show(control, "pal list")
+    say("Each guest is a Debian 12 of its own, on its own disk. 'pal console' shows it; Ctrl-] leaves.")
+    show_console(control, screen, "web")
+    show_console(control, screen, "db")
+    show(control, "pal list")
+    show(control, "pal shutdown web --wait")
+    show(control, "pal shutdown db --wait")
+    show(control, "pal list")
+    say("Domain 0 switches the machine off.")
+    qemu.send_line("systemctl poweroff")
+    qemu.wait_exit(180)
+
+
+def main():
+    machine = debian.machine(guests=2, kernel_args="root=/dev/vda loglevel=3 systemd.show_status=0")
+    try:
+        with q.Qemu(machine, q.BUILD / "demo") as qemu:
+            session(qemu)
+            qemu.check_log()
+    except q.Failure as failure:
+        print(f"=== The demonstration did not end as it should: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+sys.exit(main())
