@@ -145,12 +145,16 @@ static void do_hold(struct op *o)
         m = *h;
         *h = mfn(0);
         mm_release_writable(fake_d(o->domain), m);
-    } else if (mm_hold_writable(fake_d(o->domain), frame_by(o, o->b)) == 0) {
-        if (h->n) /* another took the place meanwhile */
-            mm_release_writable(fake_d(o->domain), frame_by(o, o->b));
-        else
-            *h = frame_by(o, o->b);
+        return;
     }
+    /* Looked up once: another vCPU may exchange the frame of the pool while this one waits. */
+    m = frame_by(o, o->b);
+    if (mm_hold_writable(fake_d(o->domain), m))
+        return;
+    if (h->n) /* another took the place meanwhile */
+        mm_release_writable(fake_d(o->domain), m);
+    else
+        *h = m;
 }
 
 static void do_ext(struct op *o, unsigned cmd)
