@@ -71,6 +71,7 @@ def signal_pal(control, words, signal):
     control.run(f"for p in $(pidof pal); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^pal {words}' && kill -{signal} $p; done; true")
 
 
+@pytest.mark.soak
 def test_run(plain):
     """pal run: the guest's end is its exit status; signals; Ctrl-]; what is made again; what cannot be made."""
     free = plain.json("pal info")["machine"]["memory_free_bytes"]

@@ -80,6 +80,7 @@ def test_two_guests(directory):
         end(qemu, control)
 
 
+@pytest.mark.soak
 def test_grub_and_cloud_kernel(directory):
     """PV GRUB takes kernel and RAM disk from the guest's disk; Debian's cloud kernel comes up with its own RAM disk."""
     # PV GRUB yields in a loop while it waits for its disk: with CPUs that take turns, each block would cost a whole turn.

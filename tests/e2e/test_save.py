@@ -263,6 +263,7 @@ TWISTS = {
 }
 
 
+@pytest.mark.soak
 def test_hostile(control):
     """Images whose checksums are right and whose contents are not: the hypervisor takes none of it, and nothing is left."""
     control.json("pal create /guest/plain.xml", limit=120)
@@ -280,16 +281,15 @@ def test_hostile(control):
     assert books(control)[0] == 1
 
 
+@pytest.mark.soak
 def test_shapes(control):
     """Several virtual CPUs; memory given back to half and got again; all domains at once."""
     control.json("pal create /guest/smp.xml", limit=120)
     control.json("pal create /guest/lone.xml", limit=120)
     smp, lone = Load(control, "smp"), Load(control, "lone")
     counts = smp.wait(lambda c: min(c["counter"], c["vectors"], c["files"]) > 2)
-    number = number_of(control, "smp")
-    control.run(f"xenstore-write /local/domain/{number}/memory/target {128 << 10}")
-    memory = "for i in $(seq 60); do pal list smp --json | grep -q '\"memory_bytes\": {},' && break; usleep 500000; done; pal list"
-    assert re.search(r"smp +\d+ +\w+ +128 +3 ", control.run(memory.format(128 << 20), limit=120))
+    control.json("pal balloon smp 128M --wait", limit=120)
+    assert re.search(r"smp +\d+ +\w+ +128 +3 ", control.run("pal list"))
     other = lone.wait(lambda c: min(c["counter"], c["vectors"], c["files"]) > 2)
     for _ in range(2):
         images = control.json("pal save --all /tmp/images", limit=240)["images"]
@@ -301,9 +301,8 @@ def test_shapes(control):
         assert len(domains) == 2 and control.run("ls /tmp/images").split() == []
         counts, other = smp.wait_more(counts), lone.wait_more(other)
         assert control.json("pal list smp")["domains"][0]["memory_bytes"] == 128 << 20
-    number = number_of(control, "smp")
-    control.run(f"xenstore-write /local/domain/{number}/memory/target {256 << 10}")
-    assert re.search(r"smp +\d+ +\w+ +256 +3 ", control.run(memory.format(256 << 20), limit=120))
+    control.json("pal balloon smp 256M --wait", limit=120)
+    assert re.search(r"smp +\d+ +\w+ +256 +3 ", control.run("pal list"))
     smp.wait_more(counts)
     shell(control, "smp", "echo cpus=$(nproc)", r"cpus=3")
     control.run("pal shutdown smp --wait; pal destroy lone", limit=120)
