@@ -138,6 +138,7 @@ def test_run(plain):
     nothing_left(plain, free)
 
 
+@pytest.mark.soak
 def test_endings(plain):
     """on_crash, on_reboot and names as the watcher keeps them; logs that are followed; requests nobody takes."""
     free = plain.json("pal info")["machine"]["memory_free_bytes"]

@@ -12,7 +12,7 @@ import pytest
 
 from checks import run_checks
 from covering import all_rows, covering_rows
-from qemu import Machine
+from qemu import PARALLEL, Machine
 
 CPUS = ("qemu64", "Nehalem", "Haswell", "EPYC", "max")
 BOARDS = ("pc", "q35")
@@ -59,7 +59,7 @@ def test_plain_start(cpu, kernel, directory):
 
 
 def test_eight_cpus(directory):
-    run(directory, Machine(cpu="max", machine="q35", cpus=8, memory="4G"), 2048)
+    run(directory, Machine(cpu="max", machine="q35", cpus=8, memory="4G", accel=PARALLEL), 2048)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
