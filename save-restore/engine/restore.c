@@ -29,8 +29,7 @@
 #define BIG_ORDER      9
 #define BIG_PAGES      (1u << BIG_ORDER)
 #define EXTENTS_A_CALL 1024u
-#define OVERHEAD_PAGES 512 /* the hypervisor's own share of a domain */
-#define PORTS_MOST     64  /* tries to get the event channels that the guest remembers */
+#define PORTS_MOST     64 /* tries to get the event channels that the guest remembers */
 
 enum { PHASE_MEMORY, PHASE_COPY, PHASE_TABLES, PHASE_DEVICES, PHASES };
 static const struct pal_phase phases[] = {
@@ -445,7 +444,7 @@ static int make(struct restoring *r, struct pal_error *e)
     int id;
 
     memcpy(n.uuid, r->handle, sizeof(n.uuid));
-    if (pal_room_make(r->p, (r->facts->pages + OVERHEAD_PAGES) << (PAL_PAGE_SHIFT - 10), e))
+    if (pal_room_make(r->p, (r->facts->pages << (PAL_PAGE_SHIFT - 10)) + PAL_ROOM_OVERHEAD_KIB, e))
         return -1;
     id = pal_domain_create(&r->p->hv, &n, e);
     if (id >= 0) {
@@ -460,19 +459,6 @@ static int make(struct restoring *r, struct pal_error *e)
 }
 
 /* ---- checks before there is a domain ---- */
-
-static int name_is_free(struct pal *p, const char *name, struct pal_error *e)
-{
-    struct pal_error none = {0};
-    struct pal_domain other;
-
-    if (!pal_domain_find(p, name, &other, &none))
-        return pal_fail(e, PAL_DOM_NAME_TAKEN, "domain %u has that name", other.id);
-    if (none.code == PAL_DOM_UNKNOWN)
-        return 0;
-    *e = none;
-    return -1;
-}
 
 static int check_facts(struct restoring *r, struct pal_error *e)
 {
@@ -510,7 +496,7 @@ static int prepare(struct restoring *r, const char *name, struct pal_error *e)
     }
     if (getrandom(r->handle, sizeof(r->handle), 0) != sizeof(r->handle))
         return pal_fail(e, PAL_SYS_FAILED, "no random numbers: %s", strerror(errno));
-    return check_facts(r, e) || name_is_free(r->p, r->config.name, e) ? -1 : 0;
+    return check_facts(r, e) || pal_domain_name_is_free(r->p, r->config.name, e) ? -1 : 0;
 }
 
 static int guarded(struct restoring *r, struct pal_error *e)

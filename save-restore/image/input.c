@@ -41,27 +41,8 @@ void input_close(struct input *in)
     *in = (struct input){.fd = -1};
 }
 
-ssize_t input_read_at(const struct input *in, uint64_t offset, void *to, size_t size)
-{
-    size_t done = 0;
-
-    while (done < size) {
-        ssize_t got =
-            pread(in->fd, (char *)to + done, size - done, (off_t)(in->base + offset + done));
-
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (size_t)got;
-    }
-    return (ssize_t)done;
-}
-
 /* Until there is something to read, or an end, or no patience any more. */
-static int wait_input(struct input *in)
+static int wait_input(const struct input *in)
 {
     for (;;) {
         struct pollfd p = {.fd = in->fd, .events = POLLIN};
@@ -78,16 +59,20 @@ static int wait_input(struct input *in)
     }
 }
 
-static ssize_t read_stream(struct input *in, void *to, size_t size)
+static ssize_t read_once(const struct input *in, uint64_t offset, void *to, size_t size)
+{
+    if (in->file)
+        return pread(in->fd, to, size, (off_t)(in->base + offset));
+    return wait_input(in) ? -1 : read(in->fd, to, size);
+}
+
+ssize_t input_read_at(const struct input *in, uint64_t offset, void *to, size_t size)
 {
     size_t done = 0;
 
     while (done < size) {
-        ssize_t got;
+        ssize_t got = read_once(in, offset + done, (char *)to + done, size - done);
 
-        if (wait_input(in))
-            return -1;
-        got = read(in->fd, (char *)to + done, size - done);
         if (got < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (got < 0)
@@ -101,7 +86,7 @@ static ssize_t read_stream(struct input *in, void *to, size_t size)
 
 ssize_t input_read(struct input *in, void *to, size_t size)
 {
-    ssize_t got = in->file ? input_read_at(in, in->offset, to, size) : read_stream(in, to, size);
+    ssize_t got = input_read_at(in, in->offset, to, size);
 
     if (got > 0)
         in->offset += (uint64_t)got;

@@ -2,7 +2,8 @@
 /*
  * A file is first one without any name (O_TMPFILE), so that not even a kill leaves something
  * behind; it is linked and then renamed over the target, which replaces an older file in one step. Where
- * the file system cannot do so, it begins under a temporary name beside the target.
+ * the file system cannot do so, it begins under a temporary name beside the target. Until the directory
+ * is synced an older file has a second, temporary name, by which it comes back if that fails.
  */
 #include "image/output.h"
 
@@ -69,8 +70,9 @@ static char *temporary_name(const struct output *o)
     return text;
 }
 
-/* Do something with temporary names until one is not taken; that one is kept. */
-static int with_new_name(struct output *o, int (*make)(struct output *o, const char *name))
+/* Do something with temporary names until one is not taken; that one is kept in *kept. */
+static int with_new_name(struct output *o, char **kept,
+                         int (*make)(struct output *o, const char *name))
 {
     for (unsigned i = 0; i < ATTEMPTS; i++) {
         char *name = temporary_name(o);
@@ -79,7 +81,7 @@ static int with_new_name(struct output *o, int (*make)(struct output *o, const c
         if (!name)
             return -1;
         if (make(o, name) == 0) {
-            o->temporary = name;
+            *kept = name;
             return 0;
         }
         error = errno;
@@ -119,7 +121,7 @@ int output_create(struct output *o, const char *path, struct pal_error *e)
         return fail(o, "creating", e);
     o->fd = openat(o->directory, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     if (o->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL))
-        with_new_name(o, open_named);
+        with_new_name(o, &o->temporary, open_named);
     return o->fd < 0 ? fail(o, "creating", e) : 0;
 }
 
@@ -257,12 +259,24 @@ static int link_named(struct output *o, const char *name)
     return linkat(AT_FDCWD, self, o->directory, name, AT_SYMLINK_FOLLOW);
 }
 
-int output_publish(struct output *o, struct pal_error *e)
+static int link_older(struct output *o, const char *name)
 {
-    if (!o->path)
-        return 0;
-    if (!o->temporary && with_new_name(o, link_named))
-        return fail(o, "naming", e);
+    return linkat(o->directory, o->name, o->directory, name, 0);
+}
+
+/* A power cut might undo it: better now than unnoticed. */
+static void take_back(struct output *o, const char *older)
+{
+    if (older)
+        renameat(o->directory, older, o->directory, o->name);
+    else
+        unlinkat(o->directory, o->name, 0);
+    fsync(o->directory);
+}
+
+/* older: the older file's second name; NULL if there is no older file, or no second name can be had here. */
+static int rename_it(struct output *o, const char *older, struct pal_error *e)
+{
     if (renameat(o->directory, o->temporary, o->directory, o->name))
         return fail(o, "naming", e);
     free(o->temporary);
@@ -270,8 +284,25 @@ int output_publish(struct output *o, struct pal_error *e)
     if (fsync(o->directory) == 0 || errno == EINVAL) /* there are file systems without */
         return 0;
     fail(o, "syncing the directory of", e);
-    unlinkat(o->directory, o->name, 0); /* a power cut might undo it: better now than unnoticed */
+    take_back(o, older);
     return -1;
+}
+
+int output_publish(struct output *o, struct pal_error *e)
+{
+    char *older = NULL;
+    int rc;
+
+    if (!o->path)
+        return 0;
+    if (!o->temporary && with_new_name(o, &o->temporary, link_named))
+        return fail(o, "naming", e);
+    with_new_name(o, &older, link_older);
+    rc = rename_it(o, older, e);
+    if (older)
+        unlinkat(o->directory, older, 0); /* gone already, if it came back */
+    free(older);
+    return rc;
 }
 
 void output_close(struct output *o)

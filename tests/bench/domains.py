@@ -30,6 +30,7 @@ GUEST = "guest_"
 # The share of the peer's figure that a row may take; the others: all of it.
 SHARE = {"create": 0.25}
 PARTS = ("life", "pair", "micro", "disk", "net")
+XL_SAVE = "usr/lib/xen-4.17/bin/libxl-save-helper"
 
 
 def compile_static(name, *flags):
@@ -51,8 +52,13 @@ def prepare(kernel, micro_initrd):
         + [f"--add=bin/transfer={transfer}", "-o", guest],
         check=True,
     )
+    turn = OUT / "turn.gz"
+    subprocess.run([TOOLS / "mkinitrd.py", "--init", compile_static("turn"), "-o", turn], check=True)
     added = {
         "checks/bench": IMAGE / "bench",
+        "bin/bench-saves": IMAGE / "bench-saves",
+        "bench/turn.gz": turn,
+        XL_SAVE: CACHE / "xen-utils-4.17" / XL_SAVE,
         "bin/stopwatch": stopwatch,
         "bin/transfer": transfer,
         "etc/xen/scripts/block": IMAGE / "block",
@@ -76,24 +82,29 @@ def best(text):
     return found
 
 
-def measure(hv, kernel, initrd, directory, wall=False, parts=PARTS):
-    """One run of the parts on one hypervisor: {row: nanoseconds}, on one CPU by the count of instructions unless `wall`."""
+def run(hv, kernel, initrd, directory, wall, parts, memory=("2G", "1G"), words="", limit=1200):
+    """One run of the parts on one hypervisor: what it printed. On one CPU by the count of instructions unless `wall`."""
     machine = Machine(
         hv=hv,
         kernel=kernel,
         initrd=initrd,
         cpus=2 if wall else 1,
-        memory="2G",
-        dom0_mem="1G",
-        kernel_args=f"quiet pal.domains pal.run=bench bench.parts={','.join(parts)}",
+        memory=memory[0],
+        dom0_mem=memory[1],
+        kernel_args=f"quiet pal.domains pal.run=bench bench.parts={','.join(parts)} {words}",
         accel="tcg,thread=multi" if wall else "tcg,thread=single",
         extra=() if wall else ("-icount", "shift=0,sleep=off"),
     )
     with Qemu(machine, directory) as qemu:
         qemu.expect(r"PAL-START ok", 300)
-        qemu.expect(r"BENCH-END\s", 1200, early=(r"BENCH-GAVE-UP", r"PANIC.*", r"Panic on CPU.*"))
+        qemu.expect(r"BENCH-END\s", limit, early=(r"BENCH-GAVE-UP", r"PANIC.*", r"Panic on CPU.*"))
         qemu.wait_exit(120)
-        return best(qemu.text())
+        return qemu.text()
+
+
+def measure(hv, kernel, initrd, directory, wall=False):
+    """{row: nanoseconds}"""
+    return best(run(hv, kernel, initrd, directory, wall, PARTS))
 
 
 def verdict(figures, row):

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Measures native kernel, Debian's Xen and ours side by side.
 
-    run.py [--systems native,xen,ours] [--kernel 6.1] [--parts single,domains] [--rows-only]
+    run.py [--systems native,xen,ours] [--kernel 6.1] [--parts single,domains,saves] [--rows-only]
 
 single: instruction counts from one run of micro.c as the first process on each
 system; the time to /init is wall clock, the median of three boots after one
 that warms the host's caches.  domains: what domain 0 does with others, counted
-likewise (domains.py); wall: the same by the wall's clock, on two CPUs, which
-says something only on a machine that does nothing else.
+likewise (domains.py); saves: saving and restoring (saving.py); wall, saves-wall:
+the same by the wall's clock, on two CPUs, which says something only on a machine
+that does nothing else.
 Prints tables, writes build/bench/results.json.  A system whose run fails leaves
 a gap in its table and a status of 1.
 """
@@ -26,6 +27,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
 import domains  # noqa: E402
+import saving  # noqa: E402
 from qemu import BUILD, CACHE, HV, NATIVE, TOP, Failure, Machine, Qemu  # noqa: E402
 
 OUT = BUILD / "bench"
@@ -154,16 +156,16 @@ def measure_single(args, images, initrd):
     return figures, whole
 
 
-def measure_domains(args, images, image, wall):
-    """The rows about domains: ({system: figures}, all of it done)."""
+def measure_others(args, images, image, part):
+    """The rows about domains or about saves: ({system: figures}, all of it done)."""
     figures, whole = {}, True
+    measure = saving.measure if part.startswith("saves") else domains.measure
     for system in args.systems.split(","):
         if system == "native":
             continue
-        where = OUT / f"{system}-{'wall' if wall else 'domains'}"
-        print(f"bench: {system}, domains{', wall clock' if wall else ''}", file=sys.stderr)
+        print(f"bench: {system}, {part}", file=sys.stderr)
         try:
-            figures[system] = domains.measure(images[system], args.kernel, image, where, wall)
+            figures[system] = measure(images[system], args.kernel, image, OUT / f"{system}-{part}", part.endswith("wall"))
         except Failure as failure:
             whole = False
             print(f"bench: {system}: {failure}", file=sys.stderr)
@@ -174,7 +176,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", default="native,xen,ours")
     parser.add_argument("--kernel", default="6.1")
-    parser.add_argument("--parts", default="single,domains")
+    parser.add_argument("--parts", default="single,domains,saves")
     parser.add_argument("--rows-only", action="store_true", help="the rows of one kernel, no boot times, no domains")
     parser.add_argument("--strict", action="store_true", help="status 2 when a target is missed")
     args = parser.parse_args()
@@ -192,9 +194,13 @@ def main():
             missed += [row for row in [*ROWS, "boot"] if verdict(figures, row) not in ("", "ok")]
             print(table(figures))
         else:
-            figures, whole = measure_domains(args, images, image, part == "wall")
-            missed += domains.missed(figures) if part == "domains" else []
-            print(domains.table(figures, ROWS, part == "wall"))
+            figures, whole = measure_others(args, images, image, part)
+            if part.startswith("saves"):
+                missed += saving.missed(figures)
+                print(saving.table(figures, part == "saves-wall"))
+            else:
+                missed += domains.missed(figures) if part == "domains" else []
+                print(domains.table(figures, ROWS, part == "wall"))
         failed |= not whole
         record["figures" if part == "single" else part] = figures
     (OUT / "results.json").write_text(json.dumps(record, indent=2) + "\n")

@@ -3,6 +3,7 @@
  * Times a command, and how long until a line appears in a file of the directory where the console daemon keeps its logs.
  *
  *   stopwatch COMMAND...                    BENCH-TOOK nanoseconds until the command ended well
+ *                                           BENCH-MEMORY KiB that its largest process had at most
  *   stopwatch -f FILE TEXT COMMAND...       and BENCH-SEEN nanoseconds from its start until FILE holds TEXT
  *
  * FILE must not exist before. Waiting is by notification, so that it costs the one CPU nothing.
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,6 +74,14 @@ static void wait_for(int events, const char *file, const char *text)
     }
 }
 
+/* The largest of the processes that were waited for. */
+static long memory_kib(void)
+{
+    struct rusage r;
+
+    return getrusage(RUSAGE_CHILDREN, &r) ? 0 : r.ru_maxrss;
+}
+
 static void run(char **command)
 {
     int status;
@@ -103,6 +113,7 @@ int main(int argc, char **argv)
     start = now_ns();
     run(argv + 1);
     printf("BENCH-TOOK %llu\n", (unsigned long long)(now_ns() - start));
+    printf("BENCH-MEMORY %ld\n", memory_kib());
     if (file) {
         wait_for(events, file, text);
         printf("BENCH-SEEN %llu\n", (unsigned long long)(now_ns() - start));

@@ -99,6 +99,19 @@ int pal_domain_find(struct pal *p, const char *name_or_id, struct pal_domain *d,
     return 0;
 }
 
+int pal_domain_name_is_free(struct pal *p, const char *name, struct pal_error *e)
+{
+    struct pal_error none = {0};
+    struct pal_domain other;
+
+    if (!find_by_name(p, name, &other, &none))
+        return pal_fail(e, PAL_DOM_NAME_TAKEN, "domain %u has that name", other.id);
+    if (none.code == PAL_DOM_UNKNOWN)
+        return 0;
+    *e = none;
+    return -1;
+}
+
 int pal_domain_find_guest(struct pal *p, const char *name_or_id, struct pal_domain *d,
                           struct pal_error *e)
 {

@@ -27,6 +27,8 @@ int pal_domain_find(struct pal *p, const char *name_or_id, struct pal_domain *d,
 /* The same, but domain 0 is refused: for what would end or stop the machine. */
 int pal_domain_find_guest(struct pal *p, const char *name_or_id, struct pal_domain *d,
                           struct pal_error *e);
+/* 0: no domain has the name; otherwise PAL_DOM_NAME_TAKEN, or why that cannot be said. */
+int pal_domain_name_is_free(struct pal *p, const char *name, struct pal_error *e);
 /* All of them; *list is to be freed. Returns how many. */
 int pal_domains(struct pal *p, struct pal_domain **list, struct pal_error *e);
 /* Its name in the store, as far as it is a name; "(unnamed)" otherwise. */

@@ -8,6 +8,9 @@
 
 #include "libpal/balloon.h"
 
+/* The hypervisor's own share of a domain: tables, pages of state, rounded up. */
+#define PAL_ROOM_OVERHEAD_KIB 2048u
+
 struct pal_giver {
     struct pal_domain domain;
     uint64_t current_kib, floor_kib;

@@ -16,9 +16,6 @@
 #include "libpal/record.h"
 #include "libpal/room.h"
 
-/* The hypervisor's own share of a domain: tables, pages of state, rounded up. */
-#define OVERHEAD_PAGES 512
-
 static struct pal_build build_of(const struct pal_config *c)
 {
     return (struct pal_build){.memory_kib = c->memory_kib,
@@ -28,25 +25,10 @@ static struct pal_build build_of(const struct pal_config *c)
                               .cmdline = c->cmdline};
 }
 
-static int name_is_free(struct pal *p, const char *name, struct pal_error *e)
-{
-    struct pal_domain *list;
-    int count = pal_domains(p, &list, e), rc = 0;
-
-    if (count < 0)
-        return -1;
-    for (int i = 0; i < count && !rc; i++) {
-        if (!strcmp(list[i].name, name))
-            rc = pal_fail(e, PAL_DOM_NAME_TAKEN, "domain %u has that name", list[i].id);
-    }
-    free(list);
-    return rc;
-}
-
 /* Memory that it takes from the machine, its share of the hypervisor's included. */
 static uint64_t need_of(const struct pal_config *c)
 {
-    return c->memory_kib + OVERHEAD_PAGES * (PAL_PAGE_SIZE >> 10);
+    return c->memory_kib + PAL_ROOM_OVERHEAD_KIB;
 }
 
 static int disk_is_there(const struct pal_disk *disk, struct pal_error *e)
@@ -76,7 +58,7 @@ static int devices_are_there(const struct pal_config *c, struct pal_error *e)
 /* All that is quickly seen, but its memory. */
 static int may_be_made(struct pal *p, const struct pal_config *c, struct pal_error *e)
 {
-    if (pal_daemon_need_console(e) || name_is_free(p, c->name, e))
+    if (pal_daemon_need_console(e) || pal_domain_name_is_free(p, c->name, e))
         return -1;
     return devices_are_there(c, e);
 }

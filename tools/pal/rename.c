@@ -7,8 +7,6 @@
 static int rename_domain(struct call *c, struct pal *p, const struct pal_domain *d)
 {
     const char *name = c->argument[1];
-    struct pal_error none = {0};
-    struct pal_domain other;
     char path[80], uuid[37];
 
     if (!pal_name_is_good(name)) {
@@ -16,8 +14,8 @@ static int rename_domain(struct call *c, struct pal *p, const struct pal_domain 
         return pal_remedy(&c->error,
                           "use up to 63 letters, digits and \"._-+:\", not digits alone");
     }
-    if (!pal_domain_find(p, name, &other, &none))
-        return pal_fail(&c->error, PAL_DOM_NAME_TAKEN, "domain %u has that name", other.id);
+    if (pal_domain_name_is_free(p, name, &c->error))
+        return -1;
     snprintf(path, sizeof(path), "/local/domain/%u/name", d->id);
     if (pal_record_rename(d->id, d->name, name, &c->error) ||
         pal_store_write(&p->store, &c->error, path, name))

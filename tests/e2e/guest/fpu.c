@@ -5,14 +5,14 @@
  * instruction of C in between, and store them again.
  */
 #include "check.h"
-#include <cpuid.h>
+#include "vectors.h"
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/time.h>
 
-enum { ROUNDS = 40, YIELDS = 50, SPINS = 20000, VECTORS = 16, MAX_THREADS = 64 };
+enum { ROUNDS = 40, YIELDS = 50, SPINS = 20000, MAX_THREADS = 64 };
 
 struct registers {
     uint64_t vector[VECTORS][4]; /* YMM; only the low half where there is no AVX */
@@ -21,23 +21,6 @@ struct registers {
     uint16_t control;
 } __attribute__((aligned(64)));
 
-static int have_avx;
-
-static int detect_avx(void)
-{
-    unsigned a, b, c, d, low, high;
-
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
-        return 0;
-    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 6) == 6;
-}
-
-#define ALL(F)      F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
-#define LOAD_SSE(n) "movdqu 32*" #n "(%[in]), %%xmm" #n "\n"
-#define SAVE_SSE(n) "movdqu %%xmm" #n ", 32*" #n "(%[out])\n"
-#define LOAD_AVX(n) "vmovdqu 32*" #n "(%[in]), %%ymm" #n "\n"
-#define SAVE_AVX(n) "vmovdqu %%ymm" #n ", 32*" #n "(%[out])\n"
 #define PUSH_X87(n) "fldl 512+8*" #n "(%[in])\n"
 #define POP_X87(n)  "fstpl 512+8*" #n "(%[out])\n"
 
@@ -50,16 +33,15 @@ static int detect_avx(void)
     "dec %%r12d\n jnz 1b\n"
 
 #define HOLD(LOAD, SAVE)                                                                           \
-    asm volatile(                                                                                  \
-        "fninit\n fldcw 580(%[in])\n ldmxcsr 576(%[in])\n" PUSH_X87(7) PUSH_X87(6) PUSH_X87(5)     \
-            PUSH_X87(4) PUSH_X87(3) PUSH_X87(2) PUSH_X87(1) PUSH_X87(0) ALL(LOAD) WAIT ALL(SAVE)   \
-                POP_X87(0) POP_X87(1) POP_X87(2) POP_X87(3) POP_X87(4) POP_X87(5) POP_X87(6)       \
-                    POP_X87(7) "stmxcsr 576(%[out])\n fnstcw 580(%[out])\n fninit\n"               \
-        :                                                                                          \
-        : [in] "r"(in), [out] "r"(out), [yields] "i"(YIELDS), [spins] "r"(spins)                   \
-        : "rax", "rcx", "r11", "r12", "r13", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",       \
-          "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",      \
-          "xmm14", "xmm15", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)")
+    asm volatile("fninit\n fldcw 580(%[in])\n ldmxcsr 576(%[in])\n" PUSH_X87(7) PUSH_X87(6)        \
+                     PUSH_X87(5) PUSH_X87(4) PUSH_X87(3) PUSH_X87(2) PUSH_X87(1) PUSH_X87(0)       \
+                         ALL(LOAD) WAIT ALL(SAVE) POP_X87(0) POP_X87(1) POP_X87(2) POP_X87(3)      \
+                             POP_X87(4) POP_X87(5) POP_X87(6)                                      \
+                                 POP_X87(7) "stmxcsr 576(%[out])\n fnstcw 580(%[out])\n fninit\n"  \
+                 :                                                                                 \
+                 : [in] "r"(in), [out] "r"(out), [yields] "i"(YIELDS), [spins] "r"(spins)          \
+                 : "rax", "rcx", "r11", "r12", "r13", "memory", "cc", VECTORS_CLOBBERED, "st",     \
+                   "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)")
 
 _Static_assert(offsetof(struct registers, stack) == 512, "named in the assembly");
 _Static_assert(offsetof(struct registers, mxcsr) == 576, "named in the assembly");

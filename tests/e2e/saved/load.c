@@ -7,7 +7,6 @@
  *   load server                              the other end of the connection: sends back what comes
  */
 #include <arpa/inet.h>
-#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,7 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PORT = 7, FILE_BYTES = 4 << 20, BLOCK = 65536, DISK_BLOCKS = 64, VECTORS = 16 };
+#include "../guest/vectors.h"
+
+enum { PORT = 7, FILE_BYTES = 4 << 20, BLOCK = 65536, DISK_BLOCKS = 64 };
 
 static atomic_uint_fast64_t counter, vectors, files, blocks, messages, times, bad;
 
@@ -99,24 +100,6 @@ struct registers {
     uint64_t vector[VECTORS][4]; /* the upper halves only with AVX */
 } __attribute__((aligned(64)));
 
-static int have_avx;
-
-static int detect_avx(void)
-{
-    unsigned a, b, c, d, low, high;
-
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) || !(c & bit_AVX))
-        return 0;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 6) == 6;
-}
-
-#define ALL(F)      F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
-#define LOAD_SSE(n) "movdqu 32*" #n "(%[in]), %%xmm" #n "\n"
-#define SAVE_SSE(n) "movdqu %%xmm" #n ", 32*" #n "(%[out])\n"
-#define LOAD_AVX(n) "vmovdqu 32*" #n "(%[in]), %%ymm" #n "\n"
-#define SAVE_AVX(n) "vmovdqu %%ymm" #n ", 32*" #n "(%[out])\n"
-
 /* Spins, then yields the CPU (system call 24): no register of interest is touched between. */
 #define HOLD(LOAD, SAVE)                                                                           \
     __asm__ volatile(ALL(LOAD) "mov $40, %%r12d\n"                                                 \
@@ -126,9 +109,7 @@ static int detect_avx(void)
                                "dec %%r12d\n jnz 1b\n" ALL(SAVE)                                   \
                      :                                                                             \
                      : [in] "r"(in), [out] "r"(out)                                                \
-                     : "rax", "rcx", "r11", "r12", "r13", "memory", "cc", "xmm0", "xmm1", "xmm2",  \
-                       "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",   \
-                       "xmm12", "xmm13", "xmm14", "xmm15")
+                     : "rax", "rcx", "r11", "r12", "r13", "memory", "cc", VECTORS_CLOBBERED)
 
 static void hold(const struct registers *in, struct registers *out)
 {
