@@ -33,9 +33,13 @@ void grant_offer(uint32_t ref, unsigned int to, uint64_t mfn, unsigned int flags
                      __ATOMIC_RELEASE);
 }
 
-void grant_revoke(uint32_t ref)
+bool grant_revoke(uint32_t ref)
 {
-    __atomic_store_n(&grant_table[ref].flags, 0, __ATOMIC_RELEASE);
+    uint16_t flags = grant_table[ref].flags;
+
+    return !(flags & (GTF_reading | GTF_writing)) &&
+           __atomic_compare_exchange_n(&grant_table[ref].flags, &flags, 0, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
 }
 
 unsigned int grant_used(uint32_t ref)

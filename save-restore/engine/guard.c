@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,13 @@
 
 #define WAIT_SECONDS 120 /* for a guest that has taken the request and is slow */
 #define STEP_NS      20000000
+
+/* What the guard is told. Nothing more comes: this process has ended. */
+struct word {
+    enum { WORD_NONE, WORD_WHOLE, WORD_DONE } is;
+    uint32_t domain;            /* with WORD_WHOLE: the number of what is restored, */
+    xen_domain_handle_t handle; /* and its lasting handle */
+};
 
 /* What the lock's file holds. */
 struct note {
@@ -105,15 +113,27 @@ static void settle_save(struct pal *p, const struct pal_domain *d)
     guard_forget(d->id);
 }
 
-/* What is being restored has a handle of its own until it is whole. */
-static void settle_restore(struct pal *p, const struct pal_domain *d)
+/*
+ * What is being restored has a handle of its own until it is whole. Then it has its lasting one, and is still paused for a
+ * moment: what never ran goes, too.
+ */
+static bool is_unfinished(const struct xen_domctl_getdomaininfo *i, const struct pal_domain *d,
+                          const struct word *whole)
+{
+    if (!memcmp(i->handle, d->info.handle, sizeof(i->handle)))
+        return true;
+    return whole->is == WORD_WHOLE && i->domain == whole->domain && !i->cpu_time &&
+           i->flags & XEN_DOMINF_paused && !memcmp(i->handle, whole->handle, sizeof(i->handle));
+}
+
+static void settle_restore(struct pal *p, const struct pal_domain *d, const struct word *whole)
 {
     struct xen_domctl_getdomaininfo *list;
     struct pal_error ignored = {0};
     int count = pal_domain_list(&p->hv, &list, &ignored);
 
     for (int i = 0; i < count; i++) {
-        if (!memcmp(list[i].handle, d->info.handle, sizeof(list[i].handle)))
+        if (is_unfinished(&list[i], d, whole))
             pal_domain_end(p, list[i].domain, &ignored);
     }
     if (count >= 0)
@@ -135,8 +155,8 @@ static __attribute__((noreturn)) void wait_for_end(int fd, enum guard_task task,
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     struct pal_error e = {0};
+    struct word word, last = {WORD_NONE};
     struct pal p;
-    char word = 0;
     ssize_t n;
 
     setsid();
@@ -144,16 +164,17 @@ static __attribute__((noreturn)) void wait_for_end(int fd, enum guard_task task,
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         signal(ignored[i], SIG_IGN);
     keep_only(fd);
-    do {
-        n = read(3, &word, 1);
-    } while (n < 0 && errno == EINTR);
-    if (n == 1 && word == 'd')
+    while ((n = read(3, &word, sizeof(word))) > 0 || (n < 0 && errno == EINTR)) {
+        if (n == sizeof(word))
+            last = word;
+    }
+    if (last.is == WORD_DONE)
         _exit(0);
     if (!pal_open(&p, &e)) {
         if (task == GUARD_SAVE)
             settle_save(&p, d);
         else
-            settle_restore(&p, d);
+            settle_restore(&p, d, &last);
     }
     _exit(0);
 }
@@ -181,18 +202,18 @@ int guard_begin(struct guard *g, enum guard_task task, const struct pal_domain *
 {
     int ends[2];
 
-    *g = (struct guard){.pipe = -1, .lock = -1, .pid = -1, .domain = d->id};
+    *g = (struct guard){.socket = -1, .lock = -1, .pid = -1, .domain = d->id};
     if (task == GUARD_SAVE && take_lock(g, e))
         goto fail;
-    if (pipe2(ends, O_CLOEXEC)) {
-        pal_fail(e, PAL_SYS_FAILED, "no pipe: %s", strerror(errno));
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
+        pal_fail(e, PAL_SYS_FAILED, "no sockets: %s", strerror(errno));
         goto fail;
     }
     g->pid = fork();
     if (g->pid == 0)
         wait_for_end(ends[0], task, d);
     close(ends[0]);
-    g->pipe = ends[1];
+    g->socket = ends[1];
     if (g->pid > 0)
         return 0;
     pal_fail(e, PAL_SYS_FAILED, "no process: %s", strerror(errno));
@@ -231,17 +252,31 @@ int guard_image(struct guard *g, const char *path, uint64_t id, struct pal_error
                     strerror(errno));
 }
 
+/* False: the guard is gone. That must not end us by a signal. */
+static bool tell(const struct guard *g, const struct word *w)
+{
+    return send(g->socket, w, sizeof(*w), MSG_NOSIGNAL) == sizeof(*w);
+}
+
+void guard_whole(struct guard *g, uint32_t domain, const uint8_t handle[16])
+{
+    struct word whole = {.is = WORD_WHOLE, .domain = domain};
+
+    memcpy(whole.handle, handle, sizeof(whole.handle));
+    tell(g, &whole); /* without a guard it goes on all the same */
+}
+
 void guard_end(struct guard *g, bool unsettled)
 {
-    char done = 'd';
+    struct word done = {.is = WORD_DONE};
 
     if (g->lock >= 0 && !unsettled)
         guard_forget(g->domain);
     if (g->lock >= 0)
         close(g->lock); /* given back before the guard looks */
-    if (!unsettled && write(g->pipe, &done, 1) != 1)
+    if (!unsettled && !tell(g, &done))
         unsettled = true;
-    close(g->pipe);
+    close(g->socket);
     if (!unsettled)
         waitpid(g->pid, NULL, 0);
 }

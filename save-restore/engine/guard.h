@@ -13,13 +13,13 @@
 #include "libpal/domain.h"
 
 enum guard_task {
-    GUARD_SAVE,    /* the domain runs on, unless its image is complete: then it goes */
-    GUARD_RESTORE, /* whatever domain has this handle is destroyed */
+    GUARD_SAVE, /* the domain runs on, unless its image is complete: then it goes */
+    GUARD_RESTORE, /* whatever domain has this handle is destroyed, and what became whole and never ran */
 };
 
 struct guard {
-    int pipe; /* -1: there is none */
-    int lock; /* of a save; -1: none */
+    int socket; /* -1: there is none */
+    int lock;   /* of a save; -1: none */
     int pid;
     uint32_t domain;
 };
@@ -30,6 +30,8 @@ int guard_begin(struct guard *g, enum guard_task task, const struct pal_domain *
 /* The image that is written to this path has this number: if a file with it stands there, the save was
  * complete. */
 int guard_image(struct guard *g, const char *path, uint64_t id, struct pal_error *e);
+/* The domain that is restored gets its lasting handle now, and runs right after: until then the guard takes it away. */
+void guard_whole(struct guard *g, uint32_t domain, const uint8_t handle[16]);
 /* All is well, or put right already. unsettled: the guest may still suspend by a request that it has
  * taken: the guard waits for that for a while, and lets it go on. */
 void guard_end(struct guard *g, bool unsettled);

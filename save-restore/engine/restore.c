@@ -431,8 +431,10 @@ static int fill(struct restoring *r, struct pal_error *e)
         finish_memory(r, e) || enter_store(r, e))
         return -1;
     /* More than it should have it gets when it is asked to grow. */
-    if (pal_domain_max_memory(&r->p->hv, r->id, r->config.memory_kib, e) ||
-        pal_domain_set_handle(&r->p->hv, r->id, r->config.uuid, e))
+    if (pal_domain_max_memory(&r->p->hv, r->id, r->config.memory_kib, e))
+        return -1;
+    guard_whole(&r->guard, r->id, r->config.uuid);
+    if (pal_domain_set_handle(&r->p->hv, r->id, r->config.uuid, e))
         return -1;
     return r->options->paused ? 0 : pal_domain_unpause(&r->p->hv, r->id, e);
 }

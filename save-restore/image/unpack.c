@@ -260,8 +260,7 @@ static int wait_for(struct unpacker *u, uint64_t finished, struct pal_error *e)
     while (!t->stop &&
            (finished ? u->finished < finished
                      : next->state != JOB_FREE || u->filled - u->placed >= u->job_count)) {
-        if (threads_wait_done(t))
-            continue;
+        threads_wait_done(t);
         pthread_mutex_unlock(&t->lock);
         rc = goes_on(u, e) ? 0 : -1;
         pthread_mutex_lock(&t->lock);
@@ -321,7 +320,10 @@ static int read_all(struct unpacker *u, struct pal_error *e)
         pthread_cond_signal(&u->threads.work);
         pthread_mutex_unlock(&u->threads.lock);
     }
-    return wait_for(u, u->filled, e) || reader_finish(u->r, &u->walk.counted, e) ? -1 : 0;
+    /* Asked at the end, too: the workers may have been quicker than any question. */
+    return wait_for(u, u->filled, e) || !goes_on(u, e) || reader_finish(u->r, &u->walk.counted, e)
+               ? -1
+               : 0;
 }
 
 /* ---- all of it ---- */

@@ -57,13 +57,14 @@ def nothing_left(control, free):
 
 
 def in_background(control, command):
-    """Runs on while more is typed; its exit status comes in /tmp/status."""
-    control.run(f"rm -f /tmp/status; ({command}; echo $? >/tmp/status) </dev/null >/tmp/out 2>/tmp/err & PID=$!")
+    """Runs on while more is typed; its exit status comes in /tmp/status. An orphan: domain 0's shell minds the end of its own children."""
+    control.run(f"rm -f /tmp/status; ( ({command}; echo $? >/tmp/status) </dev/null >/tmp/out 2>/tmp/err & )")
 
 
 def background_status(control, seconds=60):
     poll(control, "[ -s /tmp/status ]", "the end of the command", seconds)
-    return int(control.run("cat /tmp/status"))
+    # The hypervisor's own lines may stand among it.
+    return int(re.search(r"^(\d+)$", control.run("cat /tmp/status"), re.M).group(1))
 
 
 def signal_pal(control, words, signal):
@@ -71,7 +72,6 @@ def signal_pal(control, words, signal):
     control.run(f"for p in $(pidof pal); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^pal {words}' && kill -{signal} $p; done; true")
 
 
-@pytest.mark.soak
 def test_run(plain):
     """pal run: the guest's end is its exit status; signals; Ctrl-]; what is made again; what cannot be made."""
     free = plain.json("pal info")["machine"]["memory_free_bytes"]
@@ -138,7 +138,6 @@ def test_run(plain):
     nothing_left(plain, free)
 
 
-@pytest.mark.soak
 def test_endings(plain):
     """on_crash, on_reboot and names as the watcher keeps them; logs that are followed; requests nobody takes."""
     free = plain.json("pal info")["machine"]["memory_free_bytes"]

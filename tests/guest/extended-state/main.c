@@ -177,7 +177,7 @@ static void corrupt_image(void)
         return;
     }
     test_eq("42d", "up", hc_vcpu(VCPUOP_up, 2, NULL), 0);
-    until = event_now() + 2000000000;
+    until = event_now() + 30000000000;
     while (!arrived && event_now() < until)
         vcpu_yield();
     test_true_ours("42d", "a corrupt image is reset", arrived && !(their_mxcsr & 0xffff0000));

@@ -168,23 +168,31 @@ static int64_t offer(uint64_t to)
     return 0;
 }
 
+#define WRITTEN 0x6868686868686868
+
 static void write_window(void *arg)
 {
     (void)arg;
     while (!over)
-        trap_write(grant_va(40) + 128, 0x6868686868686868);
+        trap_write(grant_va(40) + 128, WRITTEN);
 }
 
+/* Unmapped only when the other vCPU writes there, and so has the translation. */
 static int64_t map_and_unmap(uint64_t arg)
 {
+    volatile uint64_t *word = (volatile uint64_t *)(grant_va(40) + 128);
+
     grant_init();
     over = 0;
     vcpu_run(1, write_window, NULL);
     while (!pair_told_to_stop()) {
         uint32_t h;
 
-        if (!grant_map_at(40, (unsigned int)pair_facts()->other, 50, 0, &h))
-            grant_unmap(h, grant_va(40), 0);
+        if (grant_map_at(40, (unsigned int)pair_facts()->other, 50, 0, &h))
+            continue;
+        for (unsigned int i = 0; i < 1000 && *word != WRITTEN; i++)
+            vcpu_yield();
+        grant_unmap(h, grant_va(40), 0);
     }
     over = 1;
     vcpu_join(1);
@@ -194,23 +202,23 @@ static int64_t map_and_unmap(uint64_t arg)
 /* Whenever the witness's entry is not in use, and cannot get in use, its page must keep still. */
 static int64_t written_when_unused(uint64_t to)
 {
-    unsigned int odd = 0, looks = 0;
+    unsigned int odd = 0, mapped = 0;
     volatile uint64_t *word = (volatile uint64_t *)mm_va(page) + 16;
 
     for (unsigned int i = 0; test_race(i, 4000); i++) {
-        grant_revoke(50);
-        if (!grant_used(50)) {
-            looks++;
-            *word = 1;
-            for (unsigned int k = 0; k < 200; k++)
-                odd += *word != 1;
-        }
+        for (unsigned int k = 0; k < 1000 && !grant_used(50); k++)
+            vcpu_yield(); /* their CPU is ours */
+        mapped += grant_used(50) != 0;
+        while (!grant_revoke(50))
+            vcpu_yield();
+        *word = 1;
+        for (unsigned int k = 0; k < 200; k++)
+            odd += *word != 1;
         grant_offer(50, (unsigned int)to, mm_mfn(page), 0);
-        for (unsigned int k = 0; k < 50; k++)
-            __asm__ volatile("pause");
     }
-    grant_revoke(50);
-    return odd ? -(int64_t)odd : looks > 10;
+    while (!grant_revoke(50))
+        vcpu_yield();
+    return odd ? -(int64_t)odd : mapped > 10;
 }
 
 static void grant_taken_back(void)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static void restore(const char *path, int fd, const struct world *original, unsigned workers)
@@ -150,18 +151,52 @@ static void test_pipe_out(void **state)
     stream_out(make_sockets);
 }
 
-/* A slow reader: the output is what all wait for, so by and by chunks are packed harder. */
+/*
+ * A slow reader: the output is what all wait for, so by and by chunks are packed harder. How slow it must be depends on
+ * the machine and its load: it takes a piece only after packing has stood still for longer than any chunk took yet.
+ */
+struct slow_feed {
+    struct feed feed;
+    const struct world *world;
+    uint64_t longest, changed; /* ns */
+    unsigned maps;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void wait_still(struct slow_feed *s)
+{
+    const unsigned *maps = &s->world->maps;
+
+    for (uint64_t now = now_ns(); now - s->changed < 2 * s->longest + 5000000; now = now_ns()) {
+        if (s->maps != __atomic_load_n(maps, __ATOMIC_SEQ_CST)) {
+            s->maps = __atomic_load_n(maps, __ATOMIC_SEQ_CST);
+            s->longest = now - s->changed > s->longest ? now - s->changed : s->longest;
+            s->changed = now;
+        }
+        usleep(500);
+    }
+    s->changed = now_ns();
+}
+
 static void *drain_slowly(void *context)
 {
-    struct feed *f = context;
+    struct slow_feed *s = context;
     uint8_t *data = malloc(64 << 20);
     ssize_t got;
 
-    while ((got = read(f->fd, data + f->size, 32768)) > 0) {
-        f->size += (size_t)got;
-        usleep(5000);
+    s->changed = now_ns();
+    while ((got = read(s->feed.fd, data + s->feed.size, 256 << 10)) > 0) {
+        s->feed.size += (size_t)got;
+        wait_still(s);
     }
-    f->data = data;
+    s->feed.data = data;
     return NULL;
 }
 
@@ -173,13 +208,13 @@ static void test_slow_output(void **state)
     struct pal_error e = {0};
     struct image_writer *writer;
     struct image_info info;
-    struct feed f = {0};
+    struct slow_feed f = {.world = w};
     pthread_t thread;
     int ends[2];
 
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    f.fd = ends[0];
+    f.feed.fd = ends[0];
     pthread_create(&thread, NULL, drain_slowly, &f);
     writer = image_writer_stream(ends[1], &options, &e);
     world_write(w, writer, &e);
@@ -187,8 +222,8 @@ static void test_slow_output(void **state)
     image_writer_free(writer);
     close(ends[1]);
     pthread_join(thread, NULL);
-    write_file(path, f.data, f.size);
-    free((void *)f.data);
+    write_file(path, f.feed.data, f.feed.size);
+    free((void *)f.feed.data);
     close(ends[0]);
     assert_int_equal(image_info_read(path, &info, &e), 0);
     print_message("chunks: %lu LZ4, %lu zlib\n", (unsigned long)info.chunks_by[IMAGE_LZ4],

@@ -3,6 +3,8 @@
 #ifndef BARE_GRANT_H
 #define BARE_GRANT_H
 
+#include <stdbool.h>
+
 #include <bare/hypercall.h>
 #include <xen/grant_table.h>
 
@@ -17,7 +19,7 @@ extern volatile struct grant_entry_v1 *grant_table;
 
 /* Let domain `to` use our frame by ref (8..511); flags: GTF_readonly or 0. */
 void grant_offer(uint32_t ref, unsigned int to, uint64_t mfn, unsigned int flags);
-void grant_revoke(uint32_t ref);       /* whether it is in use or not */
+bool grant_revoke(uint32_t ref);       /* false: it is in use, and stays */
 unsigned int grant_used(uint32_t ref); /* GTF_reading, GTF_writing */
 
 /* One structure of the command; the status, or the negative errno of the call itself less 1000. */
