@@ -121,8 +121,7 @@ static void walk_list(struct mm_domain *d)
 static void report_grants(const struct mm_domain *d, uint64_t wrong, const char *what)
 {
     if (wrong)
-        log_error("audit: domain %u: %lu grant %s do not add up\n", d->id, (unsigned long)wrong,
-                  what);
+        log_error("audit: domain %u: %lu %s do not add up\n", d->id, (unsigned long)wrong, what);
     result->disagreements += wrong;
 }
 
@@ -147,10 +146,11 @@ static void walk_all(struct mm_domain *(*next_domain)(struct mm_domain *),
 {
     for (struct mm_domain *d = next_domain(NULL); d; d = next_domain(d)) {
         walk_list(d);
-        report_grants(d, grant_audit_walk(d, restoring), "mappings");
+        report_grants(d, grant_audit_walk(d, restoring), "grant mappings");
         for (struct mm_vcpu *v = next_vcpu(d, NULL); v; v = next_vcpu(d, v))
             walk_vcpu(v);
     }
+    walk_list(&mm_domain_region);
     for (uint64_t i = 0; i < frame_count; i++) {
         if (frame_table[i].owner == OWNER_XEN && (frame_table[i].refs & REF_OWNED))
             count_ref(&frame_table[i]);
@@ -207,7 +207,8 @@ void mm_audit(struct mm_domain *(*next_domain)(struct mm_domain *),
     for (uint64_t i = 0; i < frame_count; i++)
         check_rest(&frame_table[i]);
     for (struct mm_domain *d = next_domain(NULL); d; d = next_domain(d))
-        report_grants(d, grant_audit_rest(d), "entries");
+        report_grants(d, grant_audit_rest(d), "grant entries");
+    report_grants(&mm_domain_region, region_audit_rest(), "regions");
     restoring = true;
     walk_all(next_domain, next_vcpu);
     /* Entries of holes share pages that are mapped for reading only. */

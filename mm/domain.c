@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains as the memory core sees them: their frames, their vCPUs' holds, their end. */
 #include "internal.h"
+#include "abi/pal.h"
 #include "mm/grant.h"
+#include "mm/region.h"
 
 struct mm_domain mm_domain_io = {.id = DOMID_IO, .frames = FRAME_LIST_END};
 struct mm_domain mm_domain_xen = {.id = DOMID_XEN, .frames = FRAME_LIST_END};
@@ -9,7 +11,7 @@ struct mm_domain mm_domain_xen = {.id = DOMID_XEN, .frames = FRAME_LIST_END};
 void mm_domain_init(struct mm_domain *d, unsigned id, uint64_t max_pages)
 {
     memset(d, 0, sizeof(*d));
-    CHECK_LT(id, DOMID_FIRST_RESERVED);
+    CHECK(id < DOMID_FIRST_RESERVED && id != PAL_DOMID_REGION);
     d->id = (uint16_t)id;
     d->vcpus = 64;
     spin_init(&d->lock);
@@ -152,6 +154,7 @@ uint64_t mm_domain_teardown(struct mm_domain *d)
     }
     /* Its tables are gone, so what they mapped of others is. */
     mm_grant_teardown(d);
+    mm_region_domain_end(d);
     spin_lock(&d->lock);
     left = d->tot_pages;
     spin_unlock(&d->lock);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The audit's walk over grants; like the rest of it, by subtracting and adding again (audit.c). */
-#include "grant_internal.h"
+#include "region_internal.h"
 
 /* What a mapping holds besides its entry in a table. */
 static void count_mapping(const struct grant_mapping *m, bool restoring)
@@ -8,8 +8,14 @@ static void count_mapping(const struct grant_mapping *m, bool restoring)
     uint32_t n = restoring ? grant_parts(m->parts) : -grant_parts(m->parts);
     bool readonly = m->flags & GNTMAP_readonly;
 
+    if (m->flags & MAPPING_REVOKED)
+        return;
     if (m->parts & GNTMAP_device_map)
         mm_audit_count(mfn(m->frame), !readonly);
+    if (m->flags & MAPPING_REGION) {
+        m->member->mappings += restoring ? 1 : -1ull;
+        return;
+    }
     if (!m->from->dead) {
         struct grant_active *a = grant_active_at(m->from, m->ref);
 

@@ -4,7 +4,7 @@
  * CPUs, for devices). Who ends a part takes it out of the mapping first, so that nobody else ends it too;
  * the number is free for another mapping when no part is left and nobody is busy with it.
  */
-#include "grant_internal.h"
+#include "region_internal.h"
 
 struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle)
 {
@@ -13,7 +13,7 @@ struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle)
 
 /* ---- under maps_lock ---- */
 
-static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle)
+static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle, unsigned flags)
 {
     struct grant_mapping *m;
 
@@ -22,7 +22,8 @@ static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle)
     *handle = t->free_handle;
     m = grant_mapping_at(t, *handle);
     t->free_handle = m->next;
-    m->next = NO_HANDLE;
+    m->from = NULL;
+    m->flags = (uint16_t)flags;
     m->parts = 0;
     m->busy = 1;
     t->mappings++;
@@ -67,7 +68,7 @@ static bool need_directory(struct grant_table *t)
     return true;
 }
 
-struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle)
+struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle, unsigned flags)
 {
     if (!t->max_handles || !need_directory(t))
         return NULL;
@@ -76,7 +77,7 @@ struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle)
         bool full, used;
 
         spin_lock(&t->maps_lock);
-        m = take_free(t, handle);
+        m = take_free(t, handle, flags);
         full = t->handles >= t->max_handles;
         spin_unlock(&t->maps_lock);
         if (m || full)
@@ -86,7 +87,7 @@ struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle)
             return NULL;
         spin_lock(&t->maps_lock);
         used = add_chunk(t, chunk);
-        m = take_free(t, handle); /* our own chunk cannot be used up by others before us */
+        m = take_free(t, handle, flags); /* our own chunk cannot be used up by others before us */
         spin_unlock(&t->maps_lock);
         if (!used)
             heap_free(chunk);
@@ -142,7 +143,10 @@ void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep
     CHECK_LT(0, m->busy);
     m->parts |= (uint8_t)keep;
     if (--m->busy == 0 && !m->parts) {
-        from = m->from;
+        if (!(m->flags & MAPPING_REGION))
+            from = m->from;
+        else if (m->member)
+            fetch_sub(&m->member->mappings, 1);
         m->from = NULL;
         m->next = t->free_handle;
         t->free_handle = handle;
@@ -153,17 +157,54 @@ void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep
         grant_table_put(from);
 }
 
+/* Is it one of the member's that goes? */
+static bool is_victim(const struct grant_mapping *m, const struct region_member *member,
+                      bool writable_only)
+{
+    return (m->flags & MAPPING_REGION) && m->member == member && (m->parts || m->busy) &&
+           !(writable_only && (m->flags & GNTMAP_readonly));
+}
+
+unsigned grant_mappings_revoke(struct grant_table *t, const struct region_member *member,
+                               bool writable_only, uint32_t *at, uint32_t end,
+                               struct grant_mapping *victim, unsigned room, bool *wait)
+{
+    unsigned found = 0;
+
+    spin_lock(&t->maps_lock);
+    for (; *at < min(end, t->handles) && found < room; ++*at) {
+        struct grant_mapping *m = grant_mapping_at(t, *at);
+
+        if (!is_victim(m, member, writable_only))
+            continue;
+        *wait = m->busy;
+        if (*wait)
+            break;
+        victim[found++] = *m;
+        fetch_sub(&m->member->mappings, 1);
+        m->member = NULL;
+        m->flags |= MAPPING_REVOKED;
+    }
+    if (*at >= t->handles)
+        *at = NO_HANDLE;
+    spin_unlock(&t->maps_lock);
+    return found;
+}
+
 void grant_mappings_free(struct grant_table *t)
 {
+    struct grant_mapping **list = t->chunks;
     unsigned chunks = DIV_ROUND_UP(t->handles, HANDLE_CHUNK);
 
     CHECK_EQ(t->mappings, 0);
+    spin_lock(&t->maps_lock); /* who searches the handles finds them all, or none */
     t->handles = t->max_handles = 0;
     t->free_handle = NO_HANDLE;
+    t->chunks = NULL;
+    spin_unlock(&t->maps_lock);
     for (unsigned i = 0; i < chunks; i++) {
-        heap_free(t->chunks[i]);
+        heap_free(list[i]);
         env_preempt_point();
     }
-    heap_free(t->chunks);
-    t->chunks = NULL;
+    heap_free(list);
 }

@@ -33,16 +33,30 @@ struct grant_active {
     uint32_t readers, writers; /* mappings and copies under way */
 };
 
-/* One mapping that a domain has of another's frame. Its handle is its number. */
+/* One mapping that a domain has of another's frame, or of a region's. Its handle is its number. */
 struct grant_mapping {
-    struct grant_table *from; /* the granter's, held by a count in refs */
+    union {
+        struct grant_table *from;     /* the granter's, held by a count in refs */
+        struct region_member *member; /* of a region; NULL when it was taken by force */
+    };
     uint32_t ref;
     uint32_t frame;
-    uint32_t next;  /* free ones: the next handle, or NO_HANDLE */
-    uint16_t flags; /* GNTMAP_readonly, GNTMAP_contains_pte */
+    union {
+        uint32_t next;  /* free ones: the next handle, or NO_HANDLE */
+        uint32_t table; /* of a region: the table with its entry, at flags >> MAPPING_INDEX_SHIFT */
+    };
+    uint16_t flags; /* MAPPING_* */
     uint8_t parts;  /* GNTMAP_host_map, GNTMAP_device_map: what there is */
     uint8_t busy;   /* vCPUs that make it or end a part of it */
 };
+#define MAPPING_OF_GUEST    (GNTMAP_readonly | GNTMAP_contains_pte) /* as the guest said */
+#define MAPPING_REGION      0x20u
+#define MAPPING_REVOKED     0x40u /* a region's: nothing is left of it but the handle */
+#define MAPPING_INDEX_SHIFT 7
+_Static_assert(!(MAPPING_OF_GUEST & (MAPPING_REGION | MAPPING_REVOKED)) &&
+                   MAPPING_OF_GUEST >> MAPPING_INDEX_SHIFT == 0 &&
+                   PTE_ENTRIES << MAPPING_INDEX_SHIFT == 1 << 16,
+               "they share 16 bits");
 #define NO_HANDLE    0xffffffffu
 #define HANDLE_CHUNK ((unsigned)(PAGE_SIZE / sizeof(struct grant_mapping)))
 
@@ -101,8 +115,8 @@ long grant_unmap_and_replace(struct mm_vcpu *v, uint64_t args, unsigned count); 
 long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count);              /* grant_copy.c */
 
 /* ---- handles (grant_handle.c) ---- */
-/* A handle that nobody can use yet (busy, no parts); NULL when d has as many as it may. */
-struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle);
+/* A handle that nobody can use yet (busy, no parts), with these flags; NULL when d has as many as it may. */
+struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle, unsigned flags);
 /* Give it these parts: from now on it can be unmapped. */
 void grant_mapping_publish(struct grant_table *t, struct grant_mapping *m, unsigned parts);
 /* Take `parts` out of a mapping for their end; *copy shows it as it was. 0; GNTST_bad_handle when it has not all of
@@ -114,8 +128,42 @@ int grant_mapping_claim(struct grant_table *t, uint32_t handle, unsigned parts,
 void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep);
 /* The mapping of a handle below t->handles; nothing else runs on t. */
 struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle);
+/* The handles of this member, or those only that may write, from *at on to below `end`, become revoked: what they were is in
+ * victim[], and the caller's to end. Returns how many; *at is where to go on (NO_HANDLE: that was all); *wait: the one at
+ * *at is being ended or made by somebody now. Short. */
+unsigned grant_mappings_revoke(struct grant_table *t, const struct region_member *member,
+                               bool writable_only, uint32_t *at, uint32_t end,
+                               struct grant_mapping *victim, unsigned room, bool *wait);
 void grant_mappings_free(struct grant_table *t);
 void grant_mappings_end(struct mm_domain *d); /* grant_map.c: all that d has, at its death */
+
+/* ---- entries of mappings (grant_map.c) ---- */
+/* The level-1 table of v's domain that host_addr names, by the address it maps or as the entry's machine address. Looked at
+ * again, under its lock, when the entry is written. */
+struct frame *grant_host_table(struct mm_vcpu *v, uint64_t host_addr, bool by_entry,
+                               unsigned *index);
+static inline int grant_no_table_status(bool by_entry)
+{
+    return by_entry ? GNTST_general_error : GNTST_bad_virt_addr;
+}
+static inline pte_t grant_entry_value(uint32_t flags, mfn_t m)
+{
+    uint64_t avail = flags >> _GNTMAP_guest_avail0;
+
+    return pte_make(m, PTE_P | PTE_US | (flags & GNTMAP_readonly ? 0 : PTE_RW) |
+                           (env_has_nx ? PTE_NX : 0)) |
+           ((avail << 9 | avail >> 3 << 52) & PTE_AVAIL);
+}
+/* Does the entry say what the mapping is? */
+static inline bool grant_is_entry_of(pte_t e, const struct grant_mapping *m)
+{
+    bool readonly = m->flags & GNTMAP_readonly;
+
+    return (e & PTE_P) && pte_mfn(e).n == m->frame && !(e & PTE_RW) == readonly;
+}
+/* Replace the entry by `value`, if it is the mapping's. GNTST_*. */
+int grant_replace_entry(struct mm_vcpu *v, const struct grant_mapping *m, struct frame *table,
+                        unsigned index, pte_t value);
 
 static inline unsigned grant_parts(unsigned parts)
 {

@@ -11,18 +11,16 @@
  * The end goes entry, flush, handle: the granter learns that its frame is free only when no CPU can
  * reach it any more. Flushes are for a batch.
  */
-#include "grant_internal.h"
+#include "region_internal.h"
 
-#define BATCH       16 /* ends with one flush */
-#define MAP_STRIDE  8  /* mappings made between preemption points */
-#define ENTRY_TRIES 8  /* the hardware's accessed and dirty bits change an entry twice */
+#define BATCH       16 /* operations read at once, ends with one flush; nothing is held between batches */
+#define ENTRY_TRIES 8 /* the hardware's accessed and dirty bits change an entry twice */
 #define PARTS       (GNTMAP_host_map | GNTMAP_device_map)
 
 /* ---- the entry ---- */
 
-/* The level-1 table of v's domain that host_addr names, by the address it maps or as the entry's machine address. */
-static struct frame *host_table(struct mm_vcpu *v, uint64_t host_addr, bool by_entry,
-                                unsigned *index)
+struct frame *grant_host_table(struct mm_vcpu *v, uint64_t host_addr, bool by_entry,
+                               unsigned *index)
 {
     struct frame *f;
 
@@ -34,15 +32,9 @@ static struct frame *host_table(struct mm_vcpu *v, uint64_t host_addr, bool by_e
     } else {
         f = walk_table(v->kernel_root, host_addr, index);
     }
-    /* Looked at again, under its lock, when the entry is written. */
     if (!f || load_relaxed(&f->owner) != v->d->id || role_table_level(load_relaxed(&f->role)) != 1)
         return NULL;
     return f;
-}
-
-static inline int no_table_status(bool by_entry)
-{
-    return by_entry ? GNTST_general_error : GNTST_bad_virt_addr;
 }
 
 /* Put an entry for frame m of `from` there; what was there goes. */
@@ -50,30 +42,33 @@ static int enter(struct mm_vcpu *v, const struct gnttab_map_grant_ref *op, struc
                  mfn_t m)
 {
     bool by_entry = op->flags & GNTMAP_contains_pte;
-    struct table_store s = {.value = pte_make(m, PTE_P | PTE_US)};
-    uint64_t avail = op->flags >> _GNTMAP_guest_avail0;
+    struct table_store s = {.value = grant_entry_value(op->flags, m)};
     unsigned index;
-    struct frame *table = host_table(v, op->host_addr, by_entry, &index);
+    struct frame *table = grant_host_table(v, op->host_addr, by_entry, &index);
 
     if (!table)
-        return no_table_status(by_entry);
+        return grant_no_table_status(by_entry);
     /* Only the granter's own pages: no I/O memory, none that the hypervisor shares with it. */
     if (!frame_is_ram(m) || load_relaxed(&frame_of(m)->owner) != from->id)
         return GNTST_general_error;
-    if (!(op->flags & GNTMAP_readonly))
-        s.value |= PTE_RW;
-    s.value |= (avail << 9 | avail >> 3 << 52) & PTE_AVAIL;
-    if (env_has_nx)
-        s.value |= PTE_NX;
     return table_update(v->d, from, table, index, &s) ? GNTST_general_error : GNTST_okay;
 }
 
-/* Does the entry say what the mapping is? */
-static inline bool is_entry_of(pte_t e, const struct grant_mapping *m)
+int grant_replace_entry(struct mm_vcpu *v, const struct grant_mapping *m, struct frame *table,
+                        unsigned index, pte_t value)
 {
-    bool readonly = m->flags & GNTMAP_readonly;
+    for (unsigned i = 0; i < ENTRY_TRIES; i++) {
+        pte_t e = load_relaxed((pte_t *)env_frame(frame_mfn(table)) + index);
+        struct table_store s = {.value = value, .compare = true, .expected = e};
+        int rc;
 
-    return (e & PTE_P) && pte_mfn(e).n == m->frame && !(e & PTE_RW) == readonly;
+        if (!grant_is_entry_of(e, m))
+            return GNTST_general_error;
+        rc = table_update(v->d, v->d, table, index, &s);
+        if (rc != 1)
+            return rc ? GNTST_general_error : GNTST_okay;
+    }
+    return GNTST_general_error;
 }
 
 /* Replace the entry at host_addr by `value`, if it is the mapping's. */
@@ -81,22 +76,14 @@ static int leave(struct mm_vcpu *v, const struct grant_mapping *m, uint64_t host
 {
     bool by_entry = m->flags & GNTMAP_contains_pte;
     unsigned index;
-    struct frame *table = host_table(v, host_addr, by_entry, &index);
+    struct frame *table;
 
-    if (!table)
-        return no_table_status(by_entry);
-    for (unsigned i = 0; i < ENTRY_TRIES; i++) {
-        pte_t e = load_relaxed((pte_t *)env_frame(frame_mfn(table)) + index);
-        struct table_store s = {.value = value, .compare = true, .expected = e};
-        int rc;
-
-        if (!is_entry_of(e, m))
-            return GNTST_general_error;
-        rc = table_update(v->d, v->d, table, index, &s);
-        if (rc != 1)
-            return rc ? GNTST_general_error : GNTST_okay;
-    }
-    return GNTST_general_error;
+    if (m->flags & MAPPING_REVOKED) /* its place may be another's: nothing is put there */
+        return value ? GNTST_general_error : GNTST_okay;
+    if (m->flags & MAPPING_REGION)
+        return region_leave(v, m, host_addr, value);
+    table = grant_host_table(v, host_addr, by_entry, &index);
+    return table ? grant_replace_entry(v, m, table, index, value) : grant_no_table_status(by_entry);
 }
 
 /* ---- the making ---- */
@@ -134,7 +121,7 @@ static int map_one(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct mm
         return GNTST_bad_gntref;
     if (!from)
         return GNTST_bad_domain;
-    m = t ? grant_mapping_new(t, &handle) : NULL;
+    m = t ? grant_mapping_new(t, &handle, op->flags & MAPPING_OF_GUEST) : NULL;
     if (!m)
         return GNTST_no_space;
     status = grant_pin(from->grant, op->ref, v->d, readonly, times, &frame);
@@ -146,7 +133,6 @@ static int map_one(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct mm
     m->from = from->grant;
     m->ref = op->ref;
     m->frame = (uint32_t)frame.n;
-    m->flags = op->flags & (GNTMAP_readonly | GNTMAP_contains_pte);
     status = hold_parts(v, op, from, frame);
     if (status) {
         grant_unpin(from->grant, op->ref, readonly, times);
@@ -193,9 +179,9 @@ static void finish_end(struct grant_table *t, const struct ending *e)
 {
     bool readonly = e->was.flags & GNTMAP_readonly;
 
-    if (e->parts & GNTMAP_device_map)
+    if ((e->parts & GNTMAP_device_map) && !(e->was.flags & MAPPING_REVOKED))
         grant_release(frame_of(mfn(e->was.frame)), !readonly);
-    if (e->parts)
+    if (e->parts && !(e->was.flags & MAPPING_REGION))
         grant_unpin(e->was.from, e->was.ref, readonly, grant_parts(e->parts));
     grant_mapping_unclaim(t, e->handle, 0);
 }
@@ -218,42 +204,73 @@ static void finish_all(struct mm_vcpu *v, const struct ending *e, unsigned count
 
 /* ---- the commands ---- */
 
-/* The result fields of op to the guest; a mapping it cannot learn of is undone. */
-static int answer_map(struct mm_vcpu *v, uint64_t at, const struct gnttab_map_grant_ref *op)
+/* As many of the n structures at `at` as can be read. */
+static unsigned fetch(void *ops, uint64_t at, unsigned n, size_t size)
 {
-    const size_t results = offsetof(struct gnttab_map_grant_ref, status);
+    unsigned got = 0;
+
+    if (likely(!env_copy_from_guest(ops, at, n * size)))
+        return n;
+    while (got < n && !env_copy_from_guest((char *)ops + got * size, at + got * size, size))
+        got++;
+    return got;
+}
+
+/* A mapping that the guest cannot learn of is undone. */
+static void undo_map(struct mm_vcpu *v, const struct gnttab_map_grant_ref *op)
+{
     struct ending e;
 
-    if (env_copy_to_guest(at + results, (const char *)op + results, sizeof(*op) - results) == 0)
-        return 0;
     if (op->status == GNTST_okay &&
         begin_end(v, op->handle, op->flags & PARTS, op->host_addr, 0, 0, &e) == GNTST_okay)
         finish_all(v, &e, 1);
-    return -XEN_EFAULT;
+}
+
+/* The results to the guest. */
+static int answer_maps(struct mm_vcpu *v, uint64_t at, const struct gnttab_map_grant_ref *op,
+                       unsigned n)
+{
+    int rc = 0;
+
+    if (likely(!env_copy_to_guest(at, op, n * sizeof(*op))))
+        return 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (rc || env_copy_to_guest(at + i * sizeof(*op), &op[i], sizeof(*op))) {
+            undo_map(v, &op[i]);
+            rc = -XEN_EFAULT;
+        }
+    }
+    return rc;
+}
+
+static int map_batch(struct mm_vcpu *v, uint64_t at, unsigned n)
+{
+    struct gnttab_map_grant_ref op[BATCH];
+    struct grant_peer peer = GRANT_NO_PEER;
+    struct region_use region = REGION_NO_USE;
+    unsigned got = fetch(op, at, n, sizeof(op[0]));
+    int rc;
+
+    for (unsigned i = 0; i < got; i++)
+        op[i].status = (int16_t)(op[i].dom == PAL_DOMID_REGION
+                                     ? region_map(v, &op[i], &region)
+                                     : map_one(v, &op[i], grant_peer(&peer, op[i].dom)));
+    rc = answer_maps(v, at, op, got);
+    region_use_end(&region);
+    grant_peer_end(&peer);
+    return got < n ? -XEN_EFAULT : rc;
 }
 
 long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count)
 {
-    struct grant_peer peer = GRANT_NO_PEER;
-    long rc = 0;
+    int rc = 0;
 
-    for (unsigned i = 0; i < count && !rc; i++) {
-        uint64_t at = args + i * sizeof(struct gnttab_map_grant_ref);
-        struct gnttab_map_grant_ref op;
-
-        if (i && i % MAP_STRIDE == 0) {
-            grant_peer_end(&peer);
-            if (!env_rest_point())
-                return -XEN_EINVAL;
-        }
-        if (env_copy_from_guest(&op, at, sizeof(op))) {
-            rc = -XEN_EFAULT;
-            break;
-        }
-        op.status = (int16_t)map_one(v, &op, grant_peer(&peer, op.dom));
-        rc = answer_map(v, at, &op);
+    for (unsigned base = 0; base < count && !rc; base += BATCH) {
+        if (base && !env_rest_point())
+            return -XEN_EINVAL;
+        rc = map_batch(v, args + base * sizeof(struct gnttab_map_grant_ref),
+                       min(count - base, (unsigned)BATCH));
     }
-    grant_peer_end(&peer);
     return rc;
 }
 
@@ -281,7 +298,7 @@ static int replace_one(struct mm_vcpu *v, const struct gnttab_unmap_and_replace 
 
     if (!op->new_addr)
         return begin_end(v, op->handle, GNTMAP_host_map, op->host_addr, 0, 0, e);
-    table = host_table(v, op->new_addr, false, &index);
+    table = grant_host_table(v, op->new_addr, false, &index);
     if (!table)
         return GNTST_bad_virt_addr;
     slot = (const pte_t *)env_frame(frame_mfn(table)) + index;
@@ -300,41 +317,56 @@ static int replace_one(struct mm_vcpu *v, const struct gnttab_unmap_and_replace 
     return status;
 }
 
-/* Both commands that end mappings: structures of `size` with the status at offset `result`. */
+/* Both commands that end mappings have structures of the same shape. */
+union end_op {
+    struct gnttab_unmap_grant_ref unmap;
+    struct gnttab_unmap_and_replace replace;
+};
+#define END_STATUS offsetof(struct gnttab_unmap_grant_ref, status)
+_Static_assert(sizeof(struct gnttab_unmap_grant_ref) == sizeof(struct gnttab_unmap_and_replace) &&
+                   END_STATUS == offsetof(struct gnttab_unmap_and_replace, status),
+               "one loop for both");
+
+static int answer_ends(uint64_t at, const union end_op *op, unsigned n)
+{
+    int rc = 0;
+
+    if (likely(!env_copy_to_guest(at, op, n * sizeof(*op))))
+        return 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (env_copy_to_guest(at + i * sizeof(*op) + END_STATUS, &op[i].unmap.status,
+                              sizeof(op[i].unmap.status)))
+            rc = -XEN_EFAULT;
+    }
+    return rc;
+}
+
+static int end_batch(struct mm_vcpu *v, uint64_t at, unsigned n, bool replace)
+{
+    union end_op op[BATCH];
+    struct ending e[BATCH];
+    unsigned got = fetch(op, at, n, sizeof(op[0])), begun = 0;
+    int rc;
+
+    for (unsigned i = 0; i < got; i++) {
+        op[i].unmap.status = (int16_t)(replace ? replace_one(v, &op[i].replace, &e[begun])
+                                               : unmap_one(v, &op[i].unmap, &e[begun]));
+        begun += op[i].unmap.status == GNTST_okay;
+    }
+    finish_all(v, e, begun);
+    rc = answer_ends(at, op, got);
+    return got < n ? -XEN_EFAULT : rc;
+}
+
 static long end_all(struct mm_vcpu *v, uint64_t args, unsigned count, bool replace)
 {
-    const size_t size =
-        replace ? sizeof(struct gnttab_unmap_and_replace) : sizeof(struct gnttab_unmap_grant_ref);
-    const size_t result = replace ? offsetof(struct gnttab_unmap_and_replace, status)
-                                  : offsetof(struct gnttab_unmap_grant_ref, status);
-    struct ending e[BATCH];
-    int16_t status[BATCH];
-    long rc = 0;
+    int rc = 0;
 
     for (unsigned base = 0; base < count && !rc; base += BATCH) {
-        unsigned n = min(count - base, (unsigned)BATCH), begun = 0, i;
-
-        for (i = 0; i < n; i++) {
-            union {
-                struct gnttab_unmap_grant_ref unmap;
-                struct gnttab_unmap_and_replace replace;
-            } op;
-
-            if (env_copy_from_guest(&op, args + (base + i) * size, size)) {
-                rc = -XEN_EFAULT;
-                break;
-            }
-            status[i] = (int16_t)(replace ? replace_one(v, &op.replace, &e[begun])
-                                          : unmap_one(v, &op.unmap, &e[begun]));
-            begun += status[i] == GNTST_okay;
-        }
-        finish_all(v, e, begun);
-        for (unsigned k = 0; k < i; k++) {
-            if (env_copy_to_guest(args + (base + k) * size + result, &status[k], sizeof(status[k])))
-                rc = -XEN_EFAULT;
-        }
-        if (!rc && base + n < count && !env_rest_point())
-            rc = -XEN_EINVAL;
+        if (base && !env_rest_point())
+            return -XEN_EINVAL;
+        rc = end_batch(v, args + base * sizeof(union end_op), min(count - base, (unsigned)BATCH),
+                       replace);
     }
     return rc;
 }

@@ -23,6 +23,9 @@
 extern struct mm_domain mm_domain_io;  /* DOMID_IO: owns nothing; only I/O memory can be meant */
 extern struct mm_domain mm_domain_xen; /* DOMID_XEN: pages the hypervisor shares with domain 0 */
 
+extern struct mm_domain
+    mm_domain_region; /* owns the frames of regions; not to be found by its number */
+
 /* The domain that `domid` means when d says it, as owner of frames d wants to map or manage:
  * itself, one that it may manage, or one of the two above. *error when NULL. Undo with
  * domain_release. */
@@ -91,8 +94,9 @@ int read_vcpu_set(const struct mm_vcpu *v, uint64_t guest_va, struct vcpu_set *s
 /* ---- grants, for the audit (grant_audit.c); both return what is wrong in themselves ---- */
 /* Count what d's mappings of others hold. */
 uint64_t grant_audit_walk(struct mm_domain *d, bool restoring);
-/* After all have been counted: what is left in use of d's table. */
+/* After all have been counted: what is left in use of d's table; what is wrong with regions. */
 uint64_t grant_audit_rest(struct mm_domain *d);
+uint64_t region_audit_rest(void);
 
 /* ---- memory_op commands ---- */
 long reserve_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va); /* reserve.c */

@@ -295,14 +295,16 @@ void palloc_free_frame(struct frame *f)
         palloc_free_hv(m, 0);
         return;
     }
-    struct mm_domain *d = env_domain_get(f->owner);
+    bool of_region = f->owner == mm_domain_region.id;
+    struct mm_domain *d = of_region ? &mm_domain_region : env_domain_get(f->owner);
 
     CHECK(d != NULL);
     spin_lock(&d->lock);
     palloc_detach_locked(d, m);
     d->tot_pages--;
     spin_unlock(&d->lock);
-    env_domain_put(d);
+    if (!of_region)
+        env_domain_put(d);
     palloc_free_detached(m, 0);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Domains: creation, the list, references, and their end. */
 #include "core/domain.h"
+#include "abi/pal.h"
 #include "base/check.h"
 #include "base/format.h"
 #include "base/log.h"
@@ -100,7 +101,8 @@ struct domain *domain_create(unsigned id, const struct domain_limits *limits, bo
                              int *error)
 {
     *error = -XEN_EINVAL;
-    if (id >= DOMID_FIRST_RESERVED || !limits->max_vcpus || limits->max_vcpus > MAX_VCPUS)
+    if (id >= DOMID_FIRST_RESERVED || id == PAL_DOMID_REGION || !limits->max_vcpus ||
+        limits->max_vcpus > MAX_VCPUS)
         return NULL;
     *error = -XEN_ENOMEM;
     struct domain *d = heap_alloc(sizeof(*d));
@@ -134,7 +136,7 @@ unsigned domain_free_id(void)
     spin_lock(&domains_lock);
     for (unsigned i = 0; i < DOMID_FIRST_RESERVED - 1 && !found; i++) {
         last_id = last_id + 1 < DOMID_FIRST_RESERVED ? last_id + 1 : 1;
-        if (!hash_find(last_id))
+        if (last_id != PAL_DOMID_REGION && !hash_find(last_id))
             found = last_id;
     }
     spin_unlock(&domains_lock);

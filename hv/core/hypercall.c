@@ -72,7 +72,7 @@ const struct hypercall hypercall_table[HYPERCALL_COUNT] = {
     HC_CTRL(sysctl, sysctl),
     HC_CTRL(domctl, domctl),
     HC_CTRL(mca, mca),
-    HC_CTRL(pal_op, pal_op),
+    HC(pal_op, pal_op), /* decides itself: a few of its commands are for guests */
 };
 #undef HC
 #undef HC_CTRL

@@ -5,6 +5,7 @@
 #include "core/hypercall.h"
 #include "core/sched.h"
 #include "mm/mm.h"
+#include "mm/region.h"
 #include "x86/ram.h"
 
 static struct mm_domain *audit_next_domain(struct mm_domain *m)
@@ -67,6 +68,7 @@ static long op_audit(uint64_t arg)
 static long op_stats(uint64_t arg)
 {
     struct pal_stats s = {0};
+    struct mm_region_stats regions;
     struct domain *d;
 
     domain_reap();
@@ -86,6 +88,9 @@ static long op_stats(uint64_t arg)
     s.free_frames = palloc_free_frames();
     s.heap_frames = palloc_heap_frames();
     s.heap_bytes = heap_bytes();
+    mm_region_stats(&regions);
+    s.regions = regions.regions;
+    s.region_frames = regions.frames;
     s.ram_frames = ram_total() >> PAGE_SHIFT;
     s.table_frames = ram_taken() >> PAGE_SHIFT;
     domain_reap_release();
@@ -260,6 +265,10 @@ static long op_resume(struct vcpu *v, uint64_t arg)
 long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t a4, uint64_t a5)
 {
     (void)a3, (void)a4, (void)a5;
+    if (cmd >= PALOP_region_create && cmd < PALOP_region_quota) /* guests, too */
+        return mm_region_op(&v->mm, (unsigned)cmd, arg);
+    if (!v->mm.d->privileged)
+        return -XEN_EPERM;
     switch (cmd) {
     case PALOP_audit:
         return op_audit(arg);
@@ -273,6 +282,8 @@ long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
         return op_frames(arg);
     case PALOP_resume:
         return op_resume(v, arg);
+    case PALOP_region_quota:
+        return mm_region_op(&v->mm, (unsigned)cmd, arg);
     default:
         return -XEN_ENOSYS;
     }

@@ -508,8 +508,20 @@ static void build_machine(void)
     free_at_start = palloc_free_frames();
 }
 
+static void remove_regions(void)
+{
+    struct pal_region_destroy *op = (void *)fake_buffer;
+
+    for (unsigned slot = 0; slot < PAL_REGION_SLOTS && fake_domains[0].present; slot++) {
+        *op = (struct pal_region_destroy){.slot = slot};
+        (void)mm_region_op(fake_v(0, 0), PALOP_region_destroy, fake_va(op));
+    }
+}
+
 static void remove_domains(void)
 {
+    fake_buffer_end = FAKE_BUFFER;
+    remove_regions();
     for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
         if (!fake_domains[i].present)
             continue;

@@ -8,7 +8,9 @@
 #define TESTS_HOST_FAKE_ENV_H
 
 #include "../../mm/internal.h"
+#include "abi/pal.h"
 #include "mm/grant.h"
+#include "mm/region.h"
 
 #define FAKE_FRAMES  1024 /* frame numbers; the first is a hole, the last FAKE_IO are no RAM */
 #define FAKE_IO      16

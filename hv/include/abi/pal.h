@@ -44,6 +44,8 @@ struct pal_stats {
      * that is the image's and the firmware's. */
     uint64_t ram_frames;
     uint64_t table_frames;
+    uint64_t regions;
+    uint64_t region_frames; /* their memory: neither free nor any domain's */
 };
 
 /* Read the role of one frame, for tests. arg: struct pal_frame. */
@@ -121,6 +123,9 @@ struct pal_resume {
  * of the domain PAL_DOMID_REGION, by GNTTABOP_map_grant_ref as its stock kernel does for /dev/xen/gntdev: one
  * that may only read must ask for GNTMAP_readonly. Regions are not bound to the life of any domain.
  *
+ * GNTST_permission_denied: not on the list, or no such region, or more than the list says; GNTST_bad_gntref: beyond
+ * the region's end. GNTTABOP_copy and foreign mappings do not reach a region's pages.
+ *
  * A domain that is not the control domain may make regions up to its quota (none unless PALOP_region_quota gave it
  * one) and change, look at and destroy those that it made; it may look at those that list it.
  */
@@ -131,7 +136,7 @@ struct pal_resume {
 #define PAL_REGION_NAME            32 /* bytes, the last one 0; letters, digits, '.', '_', '-' */
 #define PAL_REGION_MEMBERS         32 /* domains on a list */
 
-/* Make one. arg: struct pal_region_create. Returns the slot. -EINVAL: name or size; -EEXIST: a region of the same creator
+/* Make one. arg: struct pal_region_create. Returns the slot. Nobody is on its list, not even who made it. -EINVAL: name or size; -EEXIST: a region of the same creator
  * has the name; -ENOMEM; -EPERM: beyond the quota; -ENOSPC: no slot. May be called by a guest. */
 #define PALOP_region_create 6
 struct pal_region_create {
@@ -142,9 +147,10 @@ struct pal_region_create {
 /*
  * Put a domain on the list, change what it may, or take it off (PAL_REGION_none). Rights that are taken are taken by
  * force: on return no CPU reaches the memory through that domain any more (all its mappings, or the writable ones when
- * only reading stays); the domain ends what is left of such a mapping by unmapping it as usual. arg: struct
- * pal_region_allow. -ENOENT: no such region (or not the caller's); -ESRCH: no such domain; -ENOSPC: list full. May be
- * called by a guest. A domain's end takes it off all lists.
+ * only reading stays); the domain ends what is left of such a mapping by unmapping it as usual (with unmap_and_replace only
+ * to put nothing there). arg: struct pal_region_allow. -ENOENT: no such region (or not the caller's); -ESRCH: no such domain,
+ * or to be taken off and not on the list; -ENOSPC: list full. May be called by a guest; DOMID_SELF is the caller.
+ * A domain's end takes it off all lists.
  */
 #define PALOP_region_allow 7
 struct pal_region_allow {
@@ -168,8 +174,9 @@ struct pal_region_destroy {
  * May be called by a guest, which sees only its own and itself on the list of others'. */
 #define PALOP_region_info 9
 struct pal_region_info {
-    uint32_t slot;    /* IN-OUT */
-    uint32_t creator; /* domain that made it */
+    uint32_t slot; /* IN-OUT */
+    uint32_t
+        creator; /* domain that made it; ~0: it is gone, only the control domain changes it now */
     uint64_t pages;
     uint64_t generation; /* differs for each region since the machine's start */
     char name[PAL_REGION_NAME];

@@ -26,6 +26,10 @@ struct mm_domain {
     uint64_t max_pages; /* never exceeded, not even in passing */
     uint64_t xen_pages; /* hypervisor pages shared with it */
 
+    /* region.c, under its lock: regions that it made and that still are, and how many it may make */
+    uint32_t regions, max_regions;
+    uint64_t region_pages, max_region_pages;
+
     struct grant_table *grant; /* grant.c; NULL: grants and maps nothing */
 
     uint64_t max_gfn; /* highest gfn + 1 named by populate, for XENMEM_maximum_gpfn */
