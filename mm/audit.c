@@ -5,6 +5,7 @@
  * holder is added again. Nothing else runs meanwhile.
  */
 #include "internal.h"
+#include "mm/bufcache.h"
 
 #define FRAME_BAD  0x80 /* reported already */
 #define MOST_LINES 16
@@ -125,6 +126,13 @@ static void report_grants(const struct mm_domain *d, uint64_t wrong, const char 
     result->disagreements += wrong;
 }
 
+static void report_cache(uint64_t wrong)
+{
+    if (wrong)
+        log_error("audit: %lu of the buffer cache do not add up\n", (unsigned long)wrong);
+    result->disagreements += wrong;
+}
+
 static void walk_vcpu(const struct mm_vcpu *v)
 {
     if (!mfn_eq(v->kernel_root, MFN_NONE))
@@ -190,6 +198,8 @@ static void check_rest(struct frame *f)
         report(f, "role count does not add up");
     if (f->owner < DOMID_FIRST_RESERVED && !(f->flags & FRAME_SEEN) && (f->flags & FRAME_RAM))
         report(f, "on no list of its owner");
+    if ((f->flags & FRAME_CACHED) && f->owner != OWNER_FREE)
+        report(f, "in the cache, yet not free");
     if (f->owner != OWNER_XEN && f->owner >= DOMID_FIRST_RESERVED && f->refs)
         report(f, "referenced without an owner");
 }
@@ -209,6 +219,7 @@ void mm_audit(struct mm_domain *(*next_domain)(struct mm_domain *),
     for (struct mm_domain *d = next_domain(NULL); d; d = next_domain(d))
         report_grants(d, grant_audit_rest(d), "grant entries");
     report_grants(&mm_domain_region, region_audit_rest(), "regions");
+    report_cache(bufcache_audit());
     restoring = true;
     walk_all(next_domain, next_vcpu);
     /* Entries of holes share pages that are mapped for reading only. */

@@ -2,6 +2,7 @@
 /* Domains as the memory core sees them: their frames, their vCPUs' holds, their end. */
 #include "internal.h"
 #include "abi/pal.h"
+#include "mm/bufcache.h"
 #include "mm/grant.h"
 #include "mm/region.h"
 
@@ -137,6 +138,7 @@ uint64_t mm_domain_teardown(struct mm_domain *d)
     uint64_t left;
 
     CHECK(d->dying);
+    bufcache_domain_end(d);
     spin_lock(&d->lock);
     left = d->tot_pages;
     spin_unlock(&d->lock);

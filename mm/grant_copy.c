@@ -7,17 +7,7 @@
 
 #define COPY_STRIDE 8 /* pages copied between preemption points */
 
-/* One side of the copies of one call. It stays open for the next copy, which often goes on in the same page. */
-struct side {
-    struct grant_peer peer;
-    struct mm_domain *d;
-    struct frame *f; /* NULL: not open */
-    bool by_ref, writable;
-    domid_t domid;
-    uint64_t name; /* the reference or the frame's number, as the caller gave it */
-};
-
-static void side_close(struct side *s)
+static void side_close(struct grant_side *s)
 {
     if (!s->f)
         return;
@@ -27,14 +17,13 @@ static void side_close(struct side *s)
     s->f = NULL;
 }
 
-/* Nothing of it is held any more: before who holds may rest, and at the end. */
-static void side_end(struct side *s)
+void grant_side_end(struct grant_side *s)
 {
     side_close(s);
     grant_peer_end(&s->peer);
 }
 
-static int side_open(struct mm_vcpu *v, struct side *s, const struct gnttab_copy_ptr *p)
+static int side_open(struct mm_vcpu *v, struct grant_side *s, const struct gnttab_copy_ptr *p)
 {
     mfn_t m = mfn(s->name);
     int status;
@@ -59,9 +48,8 @@ static int side_open(struct mm_vcpu *v, struct side *s, const struct gnttab_copy
     return GNTST_bad_page;
 }
 
-/* Let the side be what p names. */
-static int side_take(struct mm_vcpu *v, struct side *s, const struct gnttab_copy_ptr *p,
-                     bool by_ref)
+int grant_side_take(struct mm_vcpu *v, struct grant_side *s, const struct gnttab_copy_ptr *p,
+                    bool by_ref)
 {
     uint64_t name = by_ref ? p->u.ref : p->u.gmfn;
 
@@ -79,8 +67,8 @@ static inline bool inside_page(const struct gnttab_copy_ptr *p, unsigned length)
     return p->offset <= PAGE_SIZE && length <= PAGE_SIZE - p->offset;
 }
 
-static int copy_one(struct mm_vcpu *v, const struct gnttab_copy *op, struct side *from,
-                    struct side *to)
+static int copy_one(struct mm_vcpu *v, const struct gnttab_copy *op, struct grant_side *from,
+                    struct grant_side *to)
 {
     int status;
 
@@ -88,9 +76,9 @@ static int copy_one(struct mm_vcpu *v, const struct gnttab_copy *op, struct side
         return GNTST_general_error;
     if (!inside_page(&op->source, op->len) || !inside_page(&op->dest, op->len))
         return GNTST_bad_copy_arg;
-    status = side_take(v, from, &op->source, op->flags & GNTCOPY_source_gref);
+    status = grant_side_take(v, from, &op->source, op->flags & GNTCOPY_source_gref);
     if (status == GNTST_okay)
-        status = side_take(v, to, &op->dest, op->flags & GNTCOPY_dest_gref);
+        status = grant_side_take(v, to, &op->dest, op->flags & GNTCOPY_dest_gref);
     if (status == GNTST_okay)
         memmove((char *)env_frame(frame_mfn(to->f)) + op->dest.offset,
                 (const char *)env_frame(frame_mfn(from->f)) + op->source.offset, op->len);
@@ -99,7 +87,8 @@ static int copy_one(struct mm_vcpu *v, const struct gnttab_copy *op, struct side
 
 long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
 {
-    struct side from = {.peer = GRANT_NO_PEER}, to = {.peer = GRANT_NO_PEER, .writable = true};
+    struct grant_side from = {.peer = GRANT_NO_PEER},
+                      to = {.peer = GRANT_NO_PEER, .writable = true};
     long rc = 0;
 
     for (unsigned i = 0; i < count; i++) {
@@ -107,8 +96,8 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
         struct gnttab_copy op;
 
         if (i && i % COPY_STRIDE == 0) {
-            side_end(&from);
-            side_end(&to);
+            grant_side_end(&from);
+            grant_side_end(&to);
             if (!env_rest_point())
                 return -XEN_EINVAL;
         }
@@ -123,7 +112,7 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count)
             break;
         }
     }
-    side_end(&from);
-    side_end(&to);
+    grant_side_end(&from);
+    grant_side_end(&to);
     return rc;
 }

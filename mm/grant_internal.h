@@ -108,6 +108,22 @@ struct mm_domain *grant_peer(struct grant_peer *p, unsigned domid);
 /* Before a rest point too: whoever ends the peer shall not wait for who is held there. */
 void grant_peer_end(struct grant_peer *p);
 
+/* One side of the copies of one call: a page of the caller's, or one granted to it. It stays open for the next copy, which often goes
+ * on in the same page. Starts as {.peer = GRANT_NO_PEER, .writable = ...}. */
+struct grant_side {
+    struct grant_peer peer;
+    struct mm_domain *d;
+    struct frame *f; /* NULL: not open */
+    bool by_ref, writable;
+    domid_t domid;
+    uint64_t name; /* the reference or the frame's number, as the caller gave it */
+};
+/* Let the side be what p names: s->f is held, and marked in use if it is granted. GNTST_*. May wait. */
+int grant_side_take(struct mm_vcpu *v, struct grant_side *s, const struct gnttab_copy_ptr *p,
+                    bool by_ref);
+/* Nothing of it is held any more: before who holds may rest, and at the end. */
+void grant_side_end(struct grant_side *s);
+
 /* ---- the commands: `count` structures at args; see mm_grant_op ---- */
 long grant_map(struct mm_vcpu *v, uint64_t args, unsigned count);               /* grant_map.c */
 long grant_unmap(struct mm_vcpu *v, uint64_t args, unsigned count);             /* grant_map.c */

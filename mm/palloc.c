@@ -8,6 +8,7 @@
  * handed out, not when freed: freeing must be cheap, and most flushes have happened by then.
  */
 #include "internal.h"
+#include "mm/bufcache.h"
 
 #define ZONES 33 /* frame numbers have at most 32 bits (struct frame.next) */
 
@@ -36,7 +37,7 @@ static void insert(uint64_t base, unsigned order, uint64_t stamp, uint8_t dirty)
 
     f->owner = OWNER_FREE;
     f->order = (uint8_t)order;
-    f->flags = FRAME_RAM | FRAME_HEAD | dirty;
+    f->flags = FRAME_RAM | FRAME_HEAD | dirty | (f->flags & FRAME_CACHED);
     f->prev = FRAME_LIST_END;
     f->next = empty ? FRAME_LIST_END : *head;
     if (!empty)
@@ -124,26 +125,37 @@ static mfn_t take(unsigned order, unsigned address_bits)
 
 /* ---- handing out ---- */
 
-/* A block just taken: nobody can use a stale translation of it, and it is zeroed (if scrub). */
-static void prepare(mfn_t m, unsigned order, bool scrub)
+/* These frames are the hypervisor's; what the buffer cache had in them is gone. */
+static void own(mfn_t m, uint64_t count)
 {
-    uint64_t count = BIT(order);
+    uint8_t flags = 0;
 
-    env_flush_since(frame_stamp(frame_of(m)));
     for (uint64_t i = 0; i < count; i++) {
         struct frame *f = &frame_table[m.n + i];
 
+        flags |= f->flags;
         f->role = 0;
         f->refs = 0;
         f->owner = OWNER_HV;
         f->flags = FRAME_RAM;
         f->order = 0;
-        if (i % MM_STRIDE == 0) {
-            if (i)
-                env_preempt_point();
-            if (scrub)
-                memset(env_frame(mfn(m.n + i)), 0, min(count, (uint64_t)MM_STRIDE) << PAGE_SHIFT);
-        }
+    }
+    if (flags & FRAME_CACHED)
+        bufcache_taken(m, count);
+}
+
+/* A block just taken: nobody can use a stale translation of it, and it is zeroed (if scrub). */
+static void prepare(mfn_t m, unsigned order, bool scrub)
+{
+    uint64_t count = BIT(order), some = min(count, (uint64_t)MM_STRIDE);
+
+    env_flush_since(frame_stamp(frame_of(m)));
+    for (uint64_t i = 0; i < count; i += some) {
+        if (i)
+            env_preempt_point();
+        own(mfn(m.n + i), some);
+        if (scrub)
+            memset(env_frame(mfn(m.n + i)), 0, some << PAGE_SHIFT);
     }
 }
 
@@ -306,6 +318,52 @@ void palloc_free_frame(struct frame *f)
     if (!of_region)
         env_domain_put(d);
     palloc_free_detached(m, 0);
+}
+
+/* ---- the buffer cache's hold on free frames ---- */
+
+/* The first frame of the free block that n lies in, or NULL; the pool's lock is held. */
+static struct frame *block_of(uint64_t n)
+{
+    for (unsigned order = 0; order <= PALLOC_MAX_ORDER; order++) {
+        struct frame *f = &frame_table[n & ~(BIT(order) - 1)];
+
+        if (f->flags & FRAME_HEAD)
+            return f->order >= order ? f : NULL;
+    }
+    return NULL;
+}
+
+mfn_t palloc_capture(uint64_t *cursor, unsigned look, uint64_t *stamp)
+{
+    mfn_t found = MFN_NONE;
+
+    spin_lock(&pool.lock);
+    for (; look && mfn_eq(found, MFN_NONE); look--) {
+        uint64_t n = *cursor < frame_count ? *cursor : 0;
+        struct frame *f = &frame_table[n], *head;
+
+        *cursor = n + 1;
+        if (f->owner != OWNER_FREE || (f->flags & (FRAME_RAM | FRAME_CACHED)) != FRAME_RAM)
+            continue;
+        head = block_of(n);
+        if (!head)
+            continue; /* on its way out or in */
+        f->flags |= FRAME_CACHED;
+        head->flags |= FRAME_DIRTY;
+        *stamp = frame_stamp(head);
+        found = mfn(n);
+    }
+    spin_unlock(&pool.lock);
+    return found;
+}
+
+/* Atomic, for whoever took the frame meanwhile writes the flags without the lock. */
+void palloc_release(mfn_t m)
+{
+    spin_lock(&pool.lock);
+    (void)fetch_and(&frame_of(m)->flags, (uint8_t)~FRAME_CACHED);
+    spin_unlock(&pool.lock);
 }
 
 /* ---- pages that the hypervisor shares ---- */

@@ -4,6 +4,7 @@
 #include "base/string.h"
 #include "core/hypercall.h"
 #include "core/sched.h"
+#include "mm/bufcache.h"
 #include "mm/mm.h"
 #include "mm/region.h"
 #include "x86/ram.h"
@@ -93,6 +94,7 @@ static long op_stats(uint64_t arg)
     s.region_frames = regions.frames;
     s.ram_frames = ram_total() >> PAGE_SHIFT;
     s.table_frames = ram_taken() >> PAGE_SHIFT;
+    s.cached_frames = bufcache_pages();
     domain_reap_release();
     return copy_to_guest(arg, &s, sizeof(s)) ? -XEN_EFAULT : 0;
 }
@@ -284,6 +286,8 @@ long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
         return op_resume(v, arg);
     case PALOP_region_quota:
         return mm_region_op(&v->mm, (unsigned)cmd, arg);
+    case PALOP_cache_object ... PALOP_cache_info:
+        return mm_cache_op(&v->mm, (unsigned)cmd, arg);
     default:
         return -XEN_ENOSYS;
     }

@@ -5,7 +5,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include "abi/pal.h"
 #include "fake_env.h"
+#include "mm/bufcache.h"
 
 uintptr_t env_direct_base;
 unsigned env_phys_bits = 40;
@@ -518,10 +520,24 @@ static void remove_regions(void)
     }
 }
 
+/* Everything, and the tables: as domain 0 asks for it. */
+static void drop_cache(void)
+{
+    struct pal_cache_drop *drop = (void *)fake_buffer;
+
+    if (!fake_domains[0].present)
+        return;
+    fake_buffer_end = FAKE_BUFFER;
+    *drop = (struct pal_cache_drop){.object = ~0u, .retire = 1};
+    CHECK_EQ(mm_cache_op(&fake_domains[0].vcpu[0], PALOP_cache_drop, fake_va(drop)), 0);
+    CHECK_EQ(bufcache_pages(), 0);
+}
+
 static void remove_domains(void)
 {
     fake_buffer_end = FAKE_BUFFER;
     remove_regions();
+    drop_cache();
     for (unsigned i = 0; i < FAKE_DOMAINS; i++) {
         if (!fake_domains[i].present)
             continue;

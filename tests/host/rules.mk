@@ -13,8 +13,8 @@ HOST_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 HOST_CFLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -DPAL_DEBUG -Wall -Wextra -Werror \
 	-Ihv/include -Imm/include -MMD -MP
 HOST_MM := $(notdir $(wildcard mm/*.c))
-HOST_UNIT := frame palloc heap ptype validate update ext reserve exchange desc domain audit grant region
-HOST_RACE := races grant_races region_races
+HOST_UNIT := frame palloc heap ptype validate update ext reserve exchange desc domain audit grant region bufcache
+HOST_RACE := races grant_races region_races bufcache_races
 HOST_BIN := $(HOST_UNIT:%=$(HOST_BUILD)/test_%) $(HOST_RACE:%=$(HOST_BUILD)/test_%) \
 	$(HOST_BUILD)/model_role
 

@@ -46,6 +46,7 @@ struct pal_stats {
     uint64_t table_frames;
     uint64_t regions;
     uint64_t region_frames; /* their memory: neither free nor any domain's */
+    uint64_t cached_frames; /* of the free ones: they hold pages of the buffer cache */
 };
 
 /* Read the role of one frame, for tests. arg: struct pal_frame. */
@@ -207,8 +208,9 @@ struct pal_region_quota {
 #define PAL_CACHE_MAX_PAGES (1ull << 32)
 #define PAL_CACHE_BATCH     128u /* entries of a list */
 
-/* The number of the object with this name, made if there is none. arg: struct pal_cache_object. Returns the number (0 and
- * up). -EINVAL: size differs from before, or is absurd; -ENOSPC: no number free. */
+/* The number of the object with this name, made if there is none. arg: struct pal_cache_object. Returns the number, which
+ * is not used again when the object is retired (two million retired objects later at the earliest; below 2^31).
+ * -EINVAL: size differs from before, or is absurd; -ENOSPC: there are PAL_CACHE_OBJECTS; -ENOMEM. */
 #define PALOP_cache_object 16
 struct pal_cache_object {
     uint64_t name[2]; /* IN: of one immutable content: another content has another name */
@@ -227,8 +229,12 @@ struct pal_cache_reader {
 
 /* Insert pages from the caller's memory. arg: struct pal_cache_list with pal_cache_page entries. Returns how many of the
  * list were dealt with; each has its status: 0, -EEXIST (it is there: nothing done), -ENOMEM (no free frame, or a limit),
- * -EINVAL (beyond the object's end), -EFAULT. -ENOENT: no such object. */
+ * -EINVAL (beyond the object's end), -EFAULT. Entries are written back whole. For the call: -ENOENT: no such object;
+ * -EPERM: the domain is not on its list, or the cache is off, for all or for it. Where there is no free frame a page gives way;
+ * a page that was hit stays longer than one that was not. What was missed is best given to who asked without a copy from the
+ * cache, which would count as a hit. */
 #define PALOP_cache_insert 18
+#define PAL_CACHE_NOBODY   0xffffffffu /* as domain, of inserts: on nobody's behalf */
 struct pal_cache_list {
     uint32_t object; /* IN */
     uint32_t
@@ -247,7 +253,8 @@ struct pal_cache_page {
 /*
  * Copy from cached pages into pages that a domain granted to the caller. arg: struct pal_cache_list with pal_cache_copy entries.
  * Returns how many of the list were dealt with; status of each: 0 (hit), -ENOENT (not cached: a miss), -EINVAL (lengths, beyond the
- * end), or -EACCES (the grant does not allow it). -EPERM for the call: the domain is not on the object's list, or its cache is off.
+ * end), or -EACCES (the grant does not allow it). Entries are written back whole. For the call: -ENOENT, -EPERM as above; who loses
+ * the object in the middle of a list finds the rest not dealt with.
  */
 #define PALOP_cache_copy 19
 struct pal_cache_copy {
@@ -269,7 +276,8 @@ struct pal_cache_drop {
 };
 
 /* Limits. arg: struct pal_cache_limit. domain ~0u: of the whole cache (pages), or on and off for all; else how many cached pages may
- * have been inserted on a domain's behalf, and whether it takes part. -ESRCH. */
+ * have been inserted on a domain's behalf, and whether it takes part. What is beyond a limit, or was inserted by who is off, is
+ * forgotten. -ESRCH; -ENOMEM. */
 #define PALOP_cache_limit 21
 struct pal_cache_limit {
     uint32_t domain; /* IN */

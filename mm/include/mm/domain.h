@@ -31,6 +31,7 @@ struct mm_domain {
     uint64_t region_pages, max_region_pages;
 
     struct grant_table *grant; /* grant.c; NULL: grants and maps nothing */
+    uint16_t cache;            /* its account with the buffer cache; 0: none */
 
     uint64_t max_gfn; /* highest gfn + 1 named by populate, for XENMEM_maximum_gpfn */
 };

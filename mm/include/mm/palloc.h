@@ -35,6 +35,12 @@ void palloc_free_detached(mfn_t m, unsigned order);
 void palloc_attach_locked(struct mm_domain *d, mfn_t m);
 void palloc_detach_locked(struct mm_domain *d, mfn_t m);
 
+/* For bufcache.c: mark the next free frame from *cursor on (which moves; `look` frames are looked at) FRAME_CACHED; MFN_NONE if there
+ * was none. Stale translations up to *stamp may still reach it. It stays free: bufcache_taken is called when it is handed out. Short. */
+mfn_t palloc_capture(uint64_t *cursor, unsigned look, uint64_t *stamp);
+/* End that, of a frame that bufcache_taken was not called for. Short. */
+void palloc_release(mfn_t m);
+
 /* Let d map a hypervisor page (OWNER_HV, order 0, from palloc_hv): shared info, grant frames. */
 void palloc_share(struct mm_domain *d, mfn_t m, bool read_only);
 /* End that: no new mapping; the page is freed when the last mapping goes. */
