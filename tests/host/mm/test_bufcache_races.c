@@ -75,12 +75,17 @@ static void take_frames(void *arg)
     }
 }
 
-static void drop_pages(void *arg)
+static void drop_pages_once(void *arg)
 {
     struct mm_vcpu *v = fake_v(0, (unsigned)(uintptr_t)arg);
 
+    assert_int_equal(cache_drop_by(v, pick(2) ? ~0u : (uint32_t)object, false), 0);
+}
+
+static void drop_pages(void *arg)
+{
     for (unsigned i = 0; i < ROUNDS; i++)
-        assert_int_equal(cache_drop_by(v, pick(2) ? ~0u : (uint32_t)object, false), 0);
+        drop_pages_once(arg);
 }
 
 static void retire_object(void *arg)
@@ -185,6 +190,34 @@ static void frames_are_taken_while_pages_are_copied(void **state)
     assert_true(hits > 500 && taken > 5000);
 }
 
+/* Pages go and others come into their frames, by one vCPU, while the other copies. */
+static void drop_and_insert(void *arg)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        drop_pages_once(arg);
+        insert_pages(arg);
+    }
+}
+
+static void insert_beyond_the_limit(void *arg)
+{
+    struct pal_cache_limit *l = args_of(fake_v(0, 1));
+
+    *l = (struct pal_cache_limit){.domain = ~0u, .pages = 3};
+    assert_int_equal(mm_cache_op(fake_v(0, 1), PALOP_cache_limit, fake_va(l)), 0);
+    for (unsigned i = 0; i < 4; i++)
+        insert_pages(arg);
+}
+
+static void frames_get_other_pages_while_they_are_copied(void **state)
+{
+    (void)state;
+    hits = 0;
+    run(copy_pages, drop_and_insert, NULL, 300);
+    run(copy_pages, insert_beyond_the_limit, NULL, 300);
+    assert_true(hits > 1000);
+}
+
 static void two_insert_the_same(void **state)
 {
     (void)state;
@@ -224,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_are_taken_while_pages_are_copied),
+        cmocka_unit_test(frames_get_other_pages_while_they_are_copied),
         cmocka_unit_test(two_insert_the_same),
         cmocka_unit_test(pages_are_dropped_while_they_are_copied),
         cmocka_unit_test(an_object_is_retired_while_it_is_used),
