@@ -34,7 +34,7 @@ def describe(control, name, most, now, least=0):
 def memory(control):
     """What `pal mem` says, whose parts must make up the machine."""
     m = control.json("pal mem")
-    parts = ("image_bytes", "tables_bytes", "heap_bytes", "moving_bytes", "free_bytes")
+    parts = ("image_bytes", "tables_bytes", "heap_bytes", "regions_bytes", "moving_bytes", "free_bytes")
     domains = {d["name"]: d for d in m["domains"]}
     assert sum(m[part] for part in parts) + sum(d["current_bytes"] for d in domains.values()) == m["machine_bytes"]
     return m, domains

@@ -17,6 +17,7 @@
 #define PAL_DISKS_MAX   16
 #define PAL_NICS_MAX    8
 #define PAL_NIC_IPS_MAX 8
+#define PAL_REGIONS_MAX 16
 #define PAL_VCPUS_MAX   64
 #define PAL_NAME_MAX    63
 #define PAL_CMDLINE_MAX 1023
@@ -41,6 +42,12 @@ struct pal_nic {
     struct pal_address ip[PAL_NIC_IPS_MAX];
 };
 
+struct pal_config_region {
+    char name[32];
+    bool write;
+    uint64_t size_kib; /* to be made with, if it is not there; 0: it must be there */
+};
+
 struct pal_config {
     char *name;
     uint8_t uuid[16];
@@ -49,9 +56,13 @@ struct pal_config {
     unsigned vcpus;
     char *kernel, *initrd, *cmdline; /* initrd may be NULL */
     enum pal_action on_poweroff, on_reboot, on_crash;
-    uint64_t min_kib;     /* <pal:minimum>: others may make it shrink so far; 0: nobody may */
-    unsigned shares;      /* <pal:shares>: of memory, against other domains' */
-    unsigned weight, cap; /* 0: the hypervisor's own */
+    uint64_t min_kib;          /* <pal:minimum>: others may make it shrink so far; 0: nobody may */
+    unsigned shares;           /* <pal:shares>: of memory, against other domains' */
+    unsigned weight, cap;      /* 0: the hypervisor's own */
+    unsigned region_quota;     /* <pal:regions>: so many regions it may make itself, */
+    uint64_t region_quota_kib; /* of so much memory together */
+    unsigned regions;          /* <pal:region>: that it uses */
+    struct pal_config_region region[PAL_REGIONS_MAX];
     unsigned disks, nics;
     struct pal_disk disk[PAL_DISKS_MAX];
     struct pal_nic nic[PAL_NICS_MAX];
@@ -77,6 +88,10 @@ int pal_config_drop_disk(const struct pal_config *c, const char *target, struct 
                          struct pal_error *e);
 int pal_config_drop_nic(const struct pal_config *c, const uint8_t mac[6],
                         struct pal_config *changed, struct pal_error *e);
+
+/* The same description with a region that it uses ("rw", "ro"), or without it (NULL). */
+int pal_config_set_region(const struct pal_config *c, const char *name, const char *access,
+                          struct pal_config *changed, struct pal_error *e);
 
 const char *pal_action_name(enum pal_action action);
 /* "xvda" -> its number on the xenbus; 0 when it is no such name. */

@@ -222,3 +222,46 @@ int pal_config_drop_nic(const struct pal_config *c, const uint8_t mac[6],
     pal_mac_text(mac, text);
     return drop(c, "interface", "mac", "address", text, changed, e);
 }
+
+/* ---- regions ---- */
+
+static xmlNode *ours_of(xmlDoc *document)
+{
+    xmlNode *root = libxml.xmlDocGetRootElement(document), *metadata = child(root, "metadata");
+    xmlNode *ours;
+
+    for (ours = metadata ? metadata->children : NULL; ours; ours = ours->next) {
+        if (is(ours, "domain") && ours->ns && !strcmp((const char *)ours->ns->href, PAL_NAMESPACE))
+            return ours;
+    }
+    ours = add(metadata ? metadata : add(root, "metadata"), "domain");
+    if (ours)
+        libxml.xmlSetNs(
+            ours, libxml.xmlNewNs(ours, (const xmlChar *)PAL_NAMESPACE, (const xmlChar *)"pal"));
+    return ours;
+}
+
+int pal_config_set_region(const struct pal_config *c, const char *name, const char *access,
+                          struct pal_config *changed, struct pal_error *e)
+{
+    xmlDoc *document = tree_of(c, e);
+    xmlNode *ours, *node;
+
+    memset(changed, 0, sizeof(*changed));
+    if (!document)
+        return -1;
+    ours = ours_of(document);
+    for (node = ours ? ours->children : NULL; node; node = node->next) {
+        if (is(node, "region") && has_value(node, "name", name)) {
+            libxml.xmlUnlinkNode(node);
+            libxml.xmlFreeNode(node);
+            break;
+        }
+    }
+    if (access) {
+        node = add(ours, "region"); /* in its parent's namespace */
+        set(node, "name", name);
+        set(node, "access", access);
+    }
+    return parse(document, changed, e);
+}

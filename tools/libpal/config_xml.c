@@ -351,6 +351,58 @@ static int read_devices(struct pal_config *c, const struct source *s, const xmlN
     return 0;
 }
 
+/* "64M": what the schema lets pass. */
+static uint64_t short_size(const char *text)
+{
+    char *unit;
+    uint64_t number = strtoull(text ? text : "0", &unit, 10);
+
+    return *unit == 'G' ? number << 20 : *unit == 'M' ? number << 10 : (number + 3) & ~3ull;
+}
+
+static int read_region(struct pal_config *c, const struct source *s, const xmlNode *node)
+{
+    struct pal_config_region *r = &c->region[c->regions];
+    char *name, *access, *size;
+
+    if (c->regions == PAL_REGIONS_MAX)
+        return fail_at(s, node, "is one too many: 16 regions at most");
+    name = attribute(node, "name");
+    access = attribute(node, "access");
+    size = attribute(node, "size");
+    snprintf(r->name, sizeof(r->name), "%s", name ? name : "");
+    r->write = access && !strcmp(access, "rw");
+    r->size_kib = short_size(size);
+    free(name);
+    free(access);
+    free(size);
+    if (r->size_kib > 4 << 20)
+        return fail_at(s, node, "is more than 4 GiB");
+    for (unsigned i = 0; i < c->regions; i++) {
+        if (!strcmp(c->region[i].name, r->name))
+            return fail_at(s, node, "is there twice");
+    }
+    c->regions++;
+    return 0;
+}
+
+static int read_regions(struct pal_config *c, const struct source *s, const xmlNode *ours)
+{
+    const xmlNode *quota = child(ours, "regions");
+    char *memory = attribute(quota, "memory"), *count = attribute(quota, "count");
+
+    c->region_quota_kib = short_size(memory);
+    c->region_quota = quota ? (unsigned)strtoul(count ? count : "1", NULL, 10) : 0;
+    free(memory);
+    free(count);
+    for (const xmlNode *n = ours ? ours->children : NULL; n; n = n->next) {
+        if (n->type == XML_ELEMENT_NODE && !strcmp((const char *)n->name, "region") &&
+            read_region(c, s, n))
+            return -1;
+    }
+    return 0;
+}
+
 static int read_domain(struct pal_config *c, const struct source *s, const xmlNode *root)
 {
     const xmlNode *ours = ours_in(child(root, "metadata"));
@@ -367,7 +419,8 @@ static int read_domain(struct pal_config *c, const struct source *s, const xmlNo
     c->on_crash = read_action(root, "on_crash", PAL_ACTION_DESTROY);
     c->weight = (unsigned)number_of(child(ours, "weight"));
     c->cap = (unsigned)number_of(child(ours, "cap"));
-    if (read_memory(c, s, root) || read_os(c, s, root) || read_devices(c, s, root))
+    if (read_regions(c, s, ours) || read_memory(c, s, root) || read_os(c, s, root) ||
+        read_devices(c, s, root))
         return -1;
     return 0;
 }

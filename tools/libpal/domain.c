@@ -2,6 +2,7 @@
 #include "libpal/domain.h"
 #include "libpal/device.h"
 #include "libpal/record.h"
+#include "libpal/region.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -166,6 +167,7 @@ int pal_domain_end(struct pal *p, uint32_t id, struct pal_error *e)
     pal_devices_release(p, id);
     xs_release_domain(p->store.xs, id);
     pal_store_forget(p, id);
+    pal_regions_forget(p, id);
     pal_record_remove(id);
     return rc;
 }

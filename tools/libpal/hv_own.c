@@ -20,6 +20,7 @@ int pal_hv_memory(struct pal_hv *hv, struct pal_hv_memory *m, struct pal_error *
         m->managed = s->total_frames << 2;
         m->image = m->machine - m->tables - m->managed;
         m->heap = s->heap_frames << 2;
+        m->regions = s->region_frames << 2;
         m->free = s->free_frames << 2;
     }
     pal_hv_buffer_free(hv, s);

@@ -21,6 +21,8 @@
     X(xmlGetNoNsProp)                                                                              \
     X(xmlGetLineNo)                                                                                \
     X(xmlNewChild)                                                                                 \
+    X(xmlNewNs)                                                                                    \
+    X(xmlSetNs)                                                                                    \
     X(xmlNewProp)                                                                                  \
     X(xmlUnlinkNode)                                                                               \
     X(xmlFreeNode)                                                                                 \

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "builder/build.h"
+#include "libpal/region.h"
 #include "libpal/daemon.h"
 #include "libpal/device.h"
 #include "libpal/device_host.h"
@@ -101,6 +102,8 @@ static int fill(struct pal *p, uint32_t id, const struct pal_config *c,
         return -1;
     pal_progress_phase(progress, PAL_BUILD_PHASES, 0);
     if (pal_record_write(id, c, e) || pal_store_enter(p, &entry, e))
+        return -1;
+    if (pal_regions_enter(p, id, c, false, e))
         return -1;
     return pal_devices_attach(p, id, c, e);
 }

@@ -45,8 +45,9 @@ static int take_account(struct call *c, struct pal *p, struct account *a)
         }
         if (pal_hv_memory(&p->hv, &after, &c->error))
             return -1;
-        bool still = after.free == a->hv.free && after.heap == a->hv.heap;
-        uint64_t known = a->hv.heap + a->hv.free + domains;
+        bool still =
+            after.free == a->hv.free && after.heap == a->hv.heap && after.regions == a->hv.regions;
+        uint64_t known = a->hv.heap + a->hv.regions + a->hv.free + domains;
 
         if ((still && known <= a->hv.managed) || attempt == 10) {
             a->moving_kib = known < a->hv.managed ? a->hv.managed - known : 0;
@@ -82,6 +83,7 @@ static void print_json(const struct account *a)
     json_object_set_new(answer, "image_bytes", json_integer(bytes(a->hv.image)));
     json_object_set_new(answer, "tables_bytes", json_integer(bytes(a->hv.tables)));
     json_object_set_new(answer, "heap_bytes", json_integer(bytes(a->hv.heap)));
+    json_object_set_new(answer, "regions_bytes", json_integer(bytes(a->hv.regions)));
     json_object_set_new(answer, "moving_bytes", json_integer(bytes(a->moving_kib)));
     json_object_set_new(answer, "free_bytes", json_integer(bytes(a->hv.free)));
     json_object_set_new(answer, "promised_bytes", json_integer(bytes(a->promised_kib)));
@@ -129,6 +131,8 @@ static int print_table(const struct account *a, struct pal_error *e)
     plain_row(t, "free", a->hv.free);
     if (a->moving_kib)
         plain_row(t, "moving", a->moving_kib);
+    if (a->hv.regions)
+        plain_row(t, "regions", a->hv.regions);
     plain_row(t, "hypervisor: heap", a->hv.heap);
     plain_row(t, "hypervisor: tables", a->hv.tables);
     plain_row(t, "hypervisor: image", a->hv.image);

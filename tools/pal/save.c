@@ -9,13 +9,15 @@
 #include <unistd.h>
 
 #include "libpal/interrupt.h"
+#include "libpal/region.h"
 #include "save_restore.h"
 
-#define PATH_MOST 4096
+#define PATH_MOST      4096
+#define DETACH_SECONDS 5
 
 static struct {
     struct save_options save;
-    bool estimate;
+    bool estimate, detach;
     const char *all; /* the directory */
 } wanted;
 
@@ -26,6 +28,7 @@ static const struct argp_option options[] = {
     {"verify", 'V', NULL, 0, "Read the file again and check it before it counts", 0},
     {"timeout", 't', "PHASE=SECONDS", 0, "Deadline of a phase: ask, freeze, copy, seal", 0},
     {"estimate", 'e', NULL, 0, "Only tell how large the image would be", 0},
+    {"detach", 'd', NULL, 0, "Let go of regions that it has mapped, first", 0},
     {"all", 'a', "DIR", 0, "Save all domains, into this directory", 0},
     {0}};
 
@@ -64,6 +67,8 @@ static bool option(struct call *c, int key, const char *value)
         return set_timeout(c, value);
     case 'e':
         return wanted.estimate = true;
+    case 'd':
+        return wanted.detach = true;
     case 'a':
         wanted.all = value;
         return true;
@@ -96,6 +101,39 @@ static void tell(const struct pal_domain *d, const char *path, const struct save
 
 /* ---- one ---- */
 
+static int save_mapped(struct pal *p, struct pal_domain *d, const char *path, int fd,
+                       const char *name, struct save_result *result, struct pal_error *e)
+{
+    struct pal_seat *seats = NULL;
+    int count, rc;
+
+    count = pal_regions_detach(p, d->id, DETACH_SECONDS, &seats, e);
+    if (count < 0)
+        return -1;
+    rc = save_domain(p, d, path, fd, name, &wanted.save, result, e);
+    if (rc || wanted.save.checkpoint) /* it runs on */
+        pal_regions_attach(p, d->id, seats, count);
+    free(seats);
+    return rc;
+}
+
+/* What others write to is not the domain's to put away: it is refused, or let go first. */
+static int save(struct pal *p, struct pal_domain *d, const char *path, int fd, const char *name,
+                struct save_result *result, struct pal_error *e)
+{
+    char region[32] = "";
+    uint64_t pages;
+
+    if (wanted.detach)
+        return save_mapped(p, d, path, fd, name, result, e);
+    if (pal_regions_mapped(p, d->id, &pages, region, e))
+        return -1;
+    if (pages)
+        return pal_fail(e, PAL_REG_MAPPED, "it has %llu KiB of regions mapped (\"%s\")",
+                        (unsigned long long)pages << 2, region);
+    return save_domain(p, d, path, fd, name, &wanted.save, result, e);
+}
+
 static int save_to_output(struct call *c, struct pal *p, struct pal_domain *d)
 {
     struct save_result result;
@@ -104,15 +142,14 @@ static int save_to_output(struct call *c, struct pal *p, struct pal_domain *d)
         pal_fail(&c->error, PAL_USE_ARGUMENTS, "the image would go to your terminal");
         return pal_remedy(&c->error, "pipe it: `pal save %s - | ...`", d->name);
     }
-    return save_domain(p, d, NULL, STDOUT_FILENO, "standard output", &wanted.save, &result,
-                       &c->error);
+    return save(p, d, NULL, STDOUT_FILENO, "standard output", &result, &c->error);
 }
 
 static int save_to_file(struct call *c, struct pal *p, struct pal_domain *d, const char *path)
 {
     struct save_result result;
 
-    if (save_domain(p, d, path, -1, path, &wanted.save, &result, &c->error))
+    if (save(p, d, path, -1, path, &result, &c->error))
         return -1;
     if (c->json) {
         json_t *answer = pal_json_answer("save"), *image = describe(d, path, &result);
@@ -144,7 +181,7 @@ static int save_all(struct call *c, struct pal *p, const char *directory)
         if (list[i].id == 0 || pal_domain_has_ended(&list[i].info))
             continue;
         snprintf(path, sizeof(path), "%s/%s.pal", directory, list[i].name);
-        if (!save_domain(p, &list[i], path, -1, path, &wanted.save, &result, &e)) {
+        if (!save(p, &list[i], path, -1, path, &result, &e)) {
             json_array_append_new(images, describe(&list[i], path, &result));
             if (!c->json)
                 tell(&list[i], path, &result);

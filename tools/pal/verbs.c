@@ -27,6 +27,7 @@ const struct verb *const verbs[] = {
     &verb_set,
     &verb_balloon,
     &verb_mem,
+    &verb_region,
     &verb_top,
     &verb_dmesg,
     &verb_doctor,

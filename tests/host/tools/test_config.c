@@ -230,13 +230,66 @@ static void test_entities(void **state)
             "f.xml");
 }
 
+#define OURS(text)                                                                                 \
+    "<metadata><pal:domain xmlns:pal='urn:palimpsest:domain:1'>" text "</pal:domain></metadata>"
+
+static void test_regions(void **state)
+{
+    struct pal_config c, changed, again;
+    struct pal_error e;
+
+    (void)state;
+    assert_int_equal(parse(&c,
+                           HEAD MEMORY OS OURS("<pal:regions memory='64M' count='4'/>"
+                                               "<pal:region name='bulk' access='rw' size='5K'/>"
+                                               "<pal:region name='a.b_c-d' access='ro'/>") TAIL,
+                           &e),
+                     PAL_OK);
+    assert_int_equal(c.region_quota, 4);
+    assert_int_equal(c.region_quota_kib, 64 << 10);
+    assert_int_equal(c.regions, 2);
+    assert_string_equal(c.region[0].name, "bulk");
+    assert_int_equal(c.region[0].size_kib, 8);
+    assert_true(c.region[0].write && !c.region[1].write);
+    assert_int_equal(pal_config_set_region(&c, "bulk", NULL, &changed, &e), 0);
+    assert_int_equal(changed.regions, 1);
+    assert_string_equal(changed.region[0].name, "a.b_c-d");
+    assert_int_equal(pal_config_set_region(&changed, "a.b_c-d", "rw", &again, &e), 0);
+    assert_int_equal(again.regions, 1);
+    assert_true(again.region[0].write);
+    pal_config_free(&c);
+    pal_config_free(&changed);
+    pal_config_free(&again);
+    /* Where there was no metadata, there is now, and the text can be read again. */
+    assert_int_equal(parse(&c, HEAD MEMORY OS TAIL, &e), PAL_OK);
+    assert_int_equal(c.regions + c.region_quota, 0);
+    assert_int_equal(pal_config_set_region(&c, "x", "ro", &changed, &e), 0);
+    assert_int_equal(changed.regions, 1);
+    pal_config_free(&c);
+    pal_config_free(&changed);
+    refused(HEAD MEMORY OS OURS("<pal:region name='a/b' access='rw'/>") TAIL, PAL_XML_SCHEMA,
+            "f.xml");
+    refused(HEAD MEMORY OS OURS("<pal:region name='a' access='w'/>") TAIL, PAL_XML_SCHEMA, "f.xml");
+    refused(HEAD MEMORY OS OURS("<pal:regions memory='0M'/>") TAIL, PAL_XML_SCHEMA, "f.xml");
+    refused(HEAD MEMORY OS OURS("<pal:region name='a' access='rw' size='5G'/>") TAIL, PAL_XML_VALUE,
+            "more than 4 GiB");
+    refused(HEAD MEMORY OS OURS(
+                "<pal:region name='a' access='rw'/><pal:region name='a' access='ro'/>") TAIL,
+            PAL_XML_VALUE, "twice");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_entities),
-        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_filled_in),
-        cmocka_unit_test(test_numbers),    cmocka_unit_test(test_devices_come_and_go),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_regions),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_entities),
+        cmocka_unit_test(test_addresses),
+        cmocka_unit_test(test_filled_in),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_devices_come_and_go),
         cmocka_unit_test(test_collisions),
     };
 
