@@ -153,7 +153,7 @@ test:
 	packaging/deps.sh
 	@packaging/test.sh $(BUILD) CC=$(CC)
 
-bench: all dom0 tools $(BUILD)/bench/pair.elf
+bench: all dom0 tools
 	$(PYTHON) tests/bench/run.py
 
 # The long variants of what `make test` does in short, on up to 8 GiB.

@@ -392,24 +392,27 @@ pte_t mm_walk(mfn_t root, uint64_t va, unsigned *level)
     }
 }
 
+/* One level down: the table that the entry for va names in this one. */
+static inline bool descend(mfn_t *table, uint64_t va, unsigned level)
+{
+    pte_t e;
+
+    if (unlikely(!frame_is_ram(*table)))
+        return false;
+    e = ((volatile pte_t *)env_frame(*table))[pt_index(va, level)];
+    *table = pte_mfn(e);
+    return likely((e & (PTE_P | PTE_PSE)) == PTE_P);
+}
+
 struct frame *walk_table(mfn_t root, uint64_t va, unsigned *index)
 {
     mfn_t table = root;
 
-    if (!guest_address(va))
+    if (!guest_address(va) || !descend(&table, va, 4) || !descend(&table, va, 3) ||
+        !descend(&table, va, 2))
         return NULL;
-    for (unsigned level = 4; level > 1; level--) {
-        pte_t e;
-
-        if (!frame_is_ram(table))
-            return NULL;
-        e = ((volatile pte_t *)env_frame(table))[pt_index(va, level)];
-        if ((e & (PTE_P | PTE_PSE)) != PTE_P)
-            return NULL;
-        table = pte_mfn(e);
-    }
     *index = pt_index(va, 1);
-    return frame_is_ram(table) ? frame_of(table) : NULL;
+    return likely(frame_is_ram(table)) ? frame_of(table) : NULL;
 }
 
 int read_vcpu_set(const struct mm_vcpu *v, uint64_t guest_va, struct vcpu_set *set)
@@ -451,27 +454,74 @@ static long va_flush(struct mm_vcpu *v, uint64_t va, uint64_t flags)
     return 0;
 }
 
+/* What a run does with one request, and emptying an entry. False: it must go the general way. */
+static inline bool update_quickly(struct mm_domain *d, struct frame *f, unsigned index, pte_t value)
+{
+    pte_t *slot = (pte_t *)env_frame(frame_mfn(f)) + index;
+    pte_t new = (value & ~PTE_G) | PTE_US, old;
+    bool done = true;
+
+    if (unlikely(!env_has_nx) && (value & PTE_NX))
+        return false;
+    if (unlikely(!table_lock(f, 1, d->id)))
+        return false;
+    old = *(volatile pte_t *)slot;
+    if (!(value & PTE_P))
+        WRITE_ONCE(*slot, value);
+    else if (old & PTE_P)
+        done = change_flags(d, slot, old, new, false);
+    else
+        done = fill_empty(d, slot, new);
+    table_unlock(f);
+    if (!(value & PTE_P) && (old & PTE_P))
+        entry_put(1, old);
+    return done;
+}
+
+static int update_at(struct mm_domain *d, struct mm_domain *pg, struct frame *f, unsigned index,
+                     pte_t value)
+{
+    struct table_store s = {.value = value};
+    int rc = table_update(d, pg, f, index, &s);
+
+    return rc == TABLE_NOT_ONE ? -XEN_EINVAL : rc;
+}
+
+/* ..._otherdomain: maps frames of pg. */
+static long update_foreign(struct mm_vcpu *v, uint64_t va, uint64_t value, uint64_t flags,
+                           unsigned foreign)
+{
+    int rc = 0;
+    struct mm_domain *pg = domain_resolve(v->d, foreign, &rc);
+    unsigned index;
+    struct frame *f;
+
+    if (!pg)
+        return rc;
+    f = walk_table(v->kernel_root, va, &index);
+    rc = f ? update_at(v->d, pg, f, index, value) : -XEN_EINVAL;
+    domain_release(v->d, pg);
+    return rc ? rc : va_flush(v, va, flags);
+}
+
 /* HYPERVISOR_update_va_mapping, and with foreign other than DOMID_SELF ..._otherdomain. flags:
  * UVMF_*. */
 long mm_update_va_mapping(struct mm_vcpu *v, uint64_t va, uint64_t value, uint64_t flags,
                           unsigned foreign)
 {
-    struct table_store s = {.value = value};
-    struct mm_domain *pg = v->d;
     unsigned index;
     struct frame *f;
-    int rc = 0;
+    int rc;
 
-    if (unlikely(foreign != DOMID_SELF)) {
-        pg = domain_resolve(v->d, foreign, &rc);
-        if (!pg)
+    if (unlikely(foreign != DOMID_SELF))
+        return update_foreign(v, va, value, flags, foreign);
+    f = walk_table(v->kernel_root, va, &index);
+    if (unlikely(!f))
+        return -XEN_EINVAL;
+    if (unlikely(!update_quickly(v->d, f, index, value))) {
+        rc = update_at(v->d, v->d, f, index, value);
+        if (rc)
             return rc;
     }
-    f = walk_table(v->kernel_root, va, &index);
-    rc = f ? table_update(v->d, pg, f, index, &s) : -XEN_EINVAL;
-    if (unlikely(rc == TABLE_NOT_ONE))
-        rc = -XEN_EINVAL;
-    if (unlikely(foreign != DOMID_SELF))
-        domain_release(v->d, pg);
-    return rc ? rc : va_flush(v, va, flags);
+    return likely(!flags) ? 0 : va_flush(v, va, flags);
 }

@@ -94,13 +94,19 @@ static void give_back(uint64_t base, unsigned order, uint64_t stamp, uint8_t dir
     insert(base, order, stamp, dirty);
 }
 
+/* Zones that have blocks, all of whose bytes lie below 2^address_bits (0: anywhere). */
+static inline uint64_t zones_below(unsigned address_bits)
+{
+    if (!address_bits || address_bits >= PAGE_SHIFT + ZONES)
+        return pool.zones;
+    return address_bits < PAGE_SHIFT ? 0 : pool.zones & (BIT(address_bits - PAGE_SHIFT + 1) - 1);
+}
+
 /* A block of that order from the highest zone that has one. */
 static mfn_t take(unsigned order, unsigned address_bits)
 {
-    uint64_t zones = pool.zones;
+    uint64_t zones = zones_below(address_bits);
 
-    if (address_bits && address_bits < PAGE_SHIFT + ZONES)
-        zones &= address_bits < PAGE_SHIFT ? 0 : BIT(address_bits - PAGE_SHIFT + 1) - 1;
     for (; zones; zones &= ~BIT(highest_bit(zones))) {
         unsigned zone = highest_bit(zones), found;
         uint64_t base, stamp;
@@ -121,6 +127,21 @@ static mfn_t take(unsigned order, unsigned address_bits)
         return mfn(base);
     }
     return MFN_NONE;
+}
+
+/* A block of at most that order, whole where there is one, from the highest zone that has anything: whoever
+ * wants frames, not blocks, takes the pieces that lie about first. *order: how large it is. */
+static mfn_t take_any(unsigned *order, unsigned address_bits)
+{
+    uint64_t zones = zones_below(address_bits);
+    unsigned most = *order;
+    uint32_t small;
+
+    if (!zones)
+        return MFN_NONE;
+    small = pool.orders[highest_bit(zones)] & (uint32_t)(BIT(most + 1) - 1);
+    *order = small ? highest_bit(small) : most;
+    return take(*order, address_bits);
 }
 
 /* ---- handing out ---- */
@@ -261,6 +282,19 @@ static bool charge(struct mm_domain *d, uint64_t n)
     return ok;
 }
 
+/* The same for as many of n as it may have; returns how many. */
+static unsigned charge_some(struct mm_domain *d, unsigned n)
+{
+    spin_lock(&d->lock);
+    if (d->dying || d->tot_pages >= d->max_pages)
+        n = 0;
+    else
+        n = (unsigned)min((uint64_t)n, d->max_pages - d->tot_pages);
+    d->tot_pages += n;
+    spin_unlock(&d->lock);
+    return n;
+}
+
 static void attach_block(struct mm_domain *d, mfn_t m, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i += MM_STRIDE) {
@@ -296,6 +330,34 @@ mfn_t palloc_domain(struct mm_domain *d, unsigned order, unsigned address_bits, 
     return m;
 }
 
+unsigned palloc_domain_frames(struct mm_domain *d, mfn_t *m, unsigned n, unsigned address_bits)
+{
+    unsigned charged = charge_some(d, min(n, (unsigned)PALLOC_FRAMES_MAX)), got = 0, blocks = 0;
+    unsigned order[PALLOC_FRAMES_MAX];
+    mfn_t block[PALLOC_FRAMES_MAX];
+
+    spin_lock(&pool.lock);
+    while (got < charged) {
+        order[blocks] = highest_bit(charged - got);
+        block[blocks] = take_any(&order[blocks], address_bits);
+        if (mfn_eq(block[blocks], MFN_NONE))
+            break;
+        got += (unsigned)BIT(order[blocks++]);
+    }
+    spin_unlock(&pool.lock);
+    for (unsigned b = 0, i = 0; b < blocks; b++) {
+        prepare(block[b], order[b], true);
+        for (unsigned k = 0; k < BIT(order[b]); k++)
+            m[i++] = mfn(block[b].n + k);
+    }
+    spin_lock(&d->lock);
+    d->tot_pages -= charged - got;
+    for (unsigned i = 0; i < got; i++)
+        palloc_attach_locked(d, m[i]);
+    spin_unlock(&d->lock);
+    return got;
+}
+
 void palloc_free_frame(struct frame *f)
 {
     mfn_t m = frame_mfn(f);
@@ -317,7 +379,8 @@ void palloc_free_frame(struct frame *f)
     spin_unlock(&d->lock);
     if (!of_region)
         env_domain_put(d);
-    palloc_free_detached(m, 0);
+    f->flags = FRAME_RAM;
+    free_block(m, 0, NULL);
 }
 
 /* ---- the buffer cache's hold on free frames ---- */

@@ -36,28 +36,44 @@ static void undo_extent(struct mm_domain *d, mfn_t m, unsigned order)
         log_guest(d->id, "frames of a fresh extent were taken\n");
 }
 
-static bool decrease_one(const struct request *r, uint64_t i)
-{
-    xen_pfn_t n;
+#define BATCH PALLOC_FRAMES_MAX /* extents of one frame that are handled at a time */
 
-    if (env_copy_from_guest(&n, r->list + i * sizeof(n), sizeof(n)))
-        return false;
-    return release_extent(r->d, mfn(n), r->order);
+/* Extents' numbers from i on: up to BATCH, fewer when not all are readable, 0: none is. */
+static unsigned fetch(const struct request *r, uint64_t i, xen_pfn_t *n)
+{
+    uint64_t where = r->list + i * sizeof(*n);
+    unsigned count = r->order ? 1 : (unsigned)min(r->extents - i, (uint64_t)BATCH);
+
+    if (likely(env_copy_from_guest(n, where, count * sizeof(*n)) == 0))
+        return count;
+    return count > 1 && env_copy_from_guest(n, where, sizeof(*n)) == 0 ? 1 : 0;
 }
 
-static bool increase_one(const struct request *r, uint64_t i)
+/* Extents from i on; how many were done. The same of the next two; none: it is over. */
+static unsigned decrease_some(const struct request *r, uint64_t i)
+{
+    xen_pfn_t n[BATCH];
+    unsigned count = fetch(r, i, n);
+
+    for (unsigned k = 0; k < count; k++)
+        if (!release_extent(r->d, mfn(n[k]), r->order))
+            return k;
+    return count;
+}
+
+static unsigned increase_some(const struct request *r, uint64_t i)
 {
     int error;
     mfn_t m = palloc_domain(r->d, r->order, r->address_bits, &error);
     xen_pfn_t n = m.n;
 
     if (mfn_eq(m, MFN_NONE))
-        return false;
+        return 0;
     if (r->list && env_copy_to_guest(r->list + i * sizeof(n), &n, sizeof(n))) {
         undo_extent(r->d, m, r->order);
-        return false;
+        return 0;
     }
-    return true;
+    return 1;
 }
 
 static void note_max_gfn(struct mm_domain *d, uint64_t end)
@@ -68,46 +84,72 @@ static void note_max_gfn(struct mm_domain *d, uint64_t end)
         ;
 }
 
-static bool populate_one(const struct request *r, uint64_t i)
+/* Frames for the extents named by n; how many there were. */
+static unsigned allocate(const struct request *r, mfn_t *m, unsigned count)
 {
-    xen_pfn_t n;
-    uint64_t where = r->list + i * sizeof(n);
-    uint64_t first;
     int error;
-    mfn_t m;
 
-    if (env_copy_from_guest(&n, where, sizeof(n)))
-        return false;
-    first = n;
-    m = palloc_domain(r->d, r->order, r->address_bits, &error);
-    if (mfn_eq(m, MFN_NONE))
-        return false;
-    for (uint64_t k = 0; k < BIT(r->order); k++)
-        m2p_set(mfn(m.n + k), first + k);
-    n = m.n;
-    if (env_copy_to_guest(where, &n, sizeof(n))) {
-        undo_extent(r->d, m, r->order);
-        return false;
-    }
-    if (first < frame_count * 64) /* what no guest can reach says nothing about its size */
-        note_max_gfn(r->d, first + BIT(r->order));
-    return true;
+    if (!count)
+        return 0;
+    if (!r->order)
+        return palloc_domain_frames(r->d, m, count, r->address_bits);
+    m[0] = palloc_domain(r->d, r->order, r->address_bits, &error);
+    return mfn_eq(m[0], MFN_NONE) ? 0 : 1;
+}
+
+/* Tell the guest of `count` extents; those of which it could not be told are taken back. Returns how many it knows. */
+static unsigned tell(const struct request *r, uint64_t i, const mfn_t *m, unsigned count)
+{
+    uint64_t where = r->list + i * sizeof(xen_pfn_t);
+    unsigned told = count;
+
+    _Static_assert(sizeof(mfn_t) == sizeof(xen_pfn_t), "one list serves as the other");
+    if (likely(env_copy_to_guest(where, m, count * sizeof(*m)) == 0))
+        return count;
+    for (told = 0; told < count; told++)
+        if (env_copy_to_guest(where + told * sizeof(*m), &m[told], sizeof(*m)))
+            break;
+    for (unsigned k = told; k < count; k++)
+        undo_extent(r->d, m[k], r->order);
+    return told;
+}
+
+static unsigned populate_some(const struct request *r, uint64_t i)
+{
+    xen_pfn_t n[BATCH];
+    mfn_t m[BATCH];
+    unsigned count = allocate(r, m, fetch(r, i, n));
+
+    for (unsigned k = 0; k < count; k++)
+        for (uint64_t page = 0; page < BIT(r->order); page++)
+            m2p_set(mfn(m[k].n + page), n[k] + page);
+    count = tell(r, i, m, count);
+    for (unsigned k = 0; k < count; k++)
+        if (n[k] < frame_count * 64) /* what no guest can reach says nothing about its size */
+            note_max_gfn(r->d, n[k] + BIT(r->order));
+    return count;
 }
 
 /* The number of extents done; the guest asked for r->extents. */
 static long all_extents(const struct request *r, unsigned cmd)
 {
-    for (uint64_t i = 0; i < r->extents; i++) {
-        bool ok = cmd == XENMEM_decrease_reservation   ? decrease_one(r, i)
-                  : cmd == XENMEM_increase_reservation ? increase_one(r, i)
-                                                       : populate_one(r, i);
+    uint64_t i = 0, rested = 0;
 
-        if (!ok)
-            return (long)i;
-        if (((i + 1) << r->order) % MM_STRIDE == 0 && !env_rest_point())
-            return (long)(i + 1);
+    while (i < r->extents) {
+        unsigned done = cmd == XENMEM_decrease_reservation   ? decrease_some(r, i)
+                        : cmd == XENMEM_increase_reservation ? increase_some(r, i)
+                                                             : populate_some(r, i);
+
+        if (!done)
+            break;
+        i += done;
+        if ((i - rested) << r->order >= MM_STRIDE) {
+            rested = i;
+            if (!env_rest_point())
+                break;
+        }
     }
-    return (long)r->extents;
+    return (long)i;
 }
 
 static long change_reservation(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va)

@@ -24,36 +24,43 @@ ROWS = {
     "net_guests": "network guest to guest, a page",
     "net_to_dom0": "network guest to domain 0, a page",
     "net_from_dom0": "network domain 0 to guest, a page",
+    "balloon_out": "balloon, a page given back",
+    "balloon_in": "balloon, a page taken",
+    "balloon_hv_out": "  the hypervisor's part, given back",
+    "balloon_hv_in": "  the hypervisor's part, taken",
+    "handover": "1 GiB from one domain to another",
 }
 # In a guest: the rows of micro.c with this before their names.
 GUEST = "guest_"
 # The share of the peer's figure that a row may take; the others: all of it.
-SHARE = {"create": 0.25}
-PARTS = ("life", "pair", "micro", "disk", "net")
+SHARE = {"create": 0.25, "balloon_hv_out": 0.5, "balloon_hv_in": 0.5}
+PARTS = ("life", "pair", "micro", "disk", "net", "balloon")
 XL_SAVE = "usr/lib/xen-4.17/bin/libxl-save-helper"
 
 
-def compile_static(name, *flags):
+def compile_program(name, *libraries):
+    """Static but for Xen's libraries, which are those of the image."""
     compiler = os.environ.get("CC", "gcc")
     binary = OUT / name
-    options = ["-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror", *flags]
-    subprocess.run([compiler, *options, "-o", binary, TOP / "tests" / "bench" / f"{name}.c"], check=True)
+    options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", *([] if libraries else ["-static"])]
+    subprocess.run([compiler, *options, "-o", binary, TOP / "tests" / "bench" / f"{name}.c", *libraries], check=True)
     return binary
 
 
 def prepare(kernel, micro_initrd):
     """Domain 0's image with both tools, the programs of the bench and the guests' images."""
-    stopwatch, transfer = compile_static("stopwatch"), compile_static("transfer")
+    stopwatch, transfer, squeeze = map(compile_program, ("stopwatch", "transfer", "squeeze"))
+    handover = compile_program("handover", "-lxenctrl", "-lxenstore")
     guest = OUT / "guest.gz"
     modules = [f"--only={name}" for name in ("xen_blkfront", "xen_netfront", "af_packet")]
     programs = [f"--add=bin/{name}={IMAGE / name}" for name in ("bench-disk", "bench-server", "bench-client")]
     subprocess.run(
         [TOOLS / "mkinitrd.py", "--kernel", CACHE / f"linux-{kernel}", *modules, *programs, "--init", TOOLS / "guest" / "init"]
-        + [f"--add=bin/transfer={transfer}", "-o", guest],
+        + [f"--add=bin/transfer={transfer}", f"--add=bin/squeeze={squeeze}", "-o", guest],
         check=True,
     )
     turn = OUT / "turn.gz"
-    subprocess.run([TOOLS / "mkinitrd.py", "--init", compile_static("turn"), "-o", turn], check=True)
+    subprocess.run([TOOLS / "mkinitrd.py", "--init", compile_program("turn"), "-o", turn], check=True)
     added = {
         "checks/bench": IMAGE / "bench",
         "bin/bench-saves": IMAGE / "bench-saves",
@@ -65,7 +72,9 @@ def prepare(kernel, micro_initrd):
         "etc/xen/scripts/vif-bridge": IMAGE / "vif-bridge",
         "bench/micro.gz": micro_initrd,
         "bench/guest.gz": guest,
+        "bin/handover": handover,
         "bench/pair.elf": OUT / "pair.elf",
+        "bench/balloon.elf": OUT / "balloon.elf",
     }
     image = OUT / f"initrd-domains-{kernel}.gz"
     added = " ".join(f"{path}={source}" for path, source in added.items())
@@ -82,7 +91,7 @@ def best(text):
     return found
 
 
-def run(hv, kernel, initrd, directory, wall, parts, memory=("2G", "1G"), words="", limit=1200):
+def run(hv, kernel, initrd, directory, wall, parts, memory=("3G", "1G"), words="", limit=1200):
     """One run of the parts on one hypervisor: what it printed. On one CPU by the count of instructions unless `wall`."""
     machine = Machine(
         hv=hv,
@@ -91,7 +100,7 @@ def run(hv, kernel, initrd, directory, wall, parts, memory=("2G", "1G"), words="
         cpus=2 if wall else 1,
         memory=memory[0],
         dom0_mem=memory[1],
-        kernel_args=f"quiet pal.domains pal.run=bench bench.parts={','.join(parts)} {words}",
+        kernel_args=f"quiet PAL_PEER=1 pal.domains pal.run=bench bench.parts={','.join(parts)} {words}",
         accel="tcg,thread=multi" if wall else "tcg,thread=single",
         extra=() if wall else ("-icount", "shift=0,sleep=off"),
     )

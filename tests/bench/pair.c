@@ -13,9 +13,7 @@
 #include <bare/hypercall.h>
 #include <bare/mm.h>
 #include <bare/start.h>
-#include <bare/string.h>
 #include <xen/grant_table.h>
-#include <xen/io/console.h>
 
 enum {
     PAGES = 32, /* in one hypercall */
@@ -32,30 +30,9 @@ enum {
 static unsigned int peer, port;
 static volatile bool answered;
 
-/* ---- console: the ring, since the hypervisor's is not for everyone ---- */
-
-static void say(const char *format, ...)
-{
-    struct xencons_interface *ring = mm_va(mm_pfn(start_info->console.domU.mfn));
-    char line[128];
-    va_list args;
-    int n;
-
-    va_start(args, format);
-    n = console_format(line, sizeof(line), format, args);
-    va_end(args);
-    for (int i = 0; i < n; i++) {
-        while (ring->out_prod - *(volatile uint32_t *)&ring->out_cons == sizeof(ring->out))
-            hc_sched(SCHEDOP_yield, NULL);
-        ring->out[MASK_XENCONS_IDX(ring->out_prod, ring->out)] = line[i];
-        __atomic_store_n(&ring->out_prod, ring->out_prod + 1, __ATOMIC_RELEASE);
-    }
-    event_send(start_info->console.domU.evtchn);
-}
-
 static _Noreturn void fail(const char *what, long status)
 {
-    say("BENCH-FAILED %s: %ld\r\n", what, status);
+    console_printf("BENCH-FAILED %s: %ld\r\n", what, status);
     console_poweroff(SHUTDOWN_poweroff);
 }
 
@@ -234,7 +211,7 @@ static void measure(const char *row, void (*run)(unsigned int))
         if (took < best)
             best = took;
     }
-    say("BENCH %s %lu\r\n", row, best / ROUNDS);
+    console_printf("BENCH %s %lu\r\n", row, best / ROUNDS);
 }
 
 static _Noreturn void serve(void)
@@ -261,7 +238,7 @@ int main(void)
         fail("window", 0);
     if (peer)
         serve();
-    say("BENCH-INIT\r\n");
+    console_printf("BENCH-INIT\r\n");
     find_peer();
     event_clear(port); /* whoever binds finds an event there */
     event_set_handler(port, on_answer);
@@ -270,6 +247,6 @@ int main(void)
     measure("grant_map", map_unmap);
     measure("grant_copy", copy);
     status = event_close(port);
-    say("BENCH-END %ld\r\n", status);
+    console_printf("BENCH-END %ld\r\n", status);
     console_poweroff(SHUTDOWN_poweroff);
 }

@@ -25,6 +25,11 @@ void palloc_free_hv(mfn_t m, unsigned order);
  * to be had (*error: -XEN_ENOMEM; -XEN_EPERM over the maximum or dying). May be preempted when order > 6. */
 mfn_t palloc_domain(struct mm_domain *d, unsigned order, unsigned address_bits, int *error);
 
+/* Up to n frames for d, wherever they lie, otherwise as palloc_domain; never preempted. Returns how many are in m: fewer
+ * than n and PALLOC_FRAMES_MAX when its maximum or the machine has no more. */
+#define PALLOC_FRAMES_MAX 16
+unsigned palloc_domain_frames(struct mm_domain *d, mfn_t *m, unsigned n, unsigned address_bits);
+
 /* Called by frame_put at the last reference: takes it off the owner's list and frees it. */
 void palloc_free_frame(struct frame *f);
 
