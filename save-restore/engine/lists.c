@@ -190,7 +190,7 @@ void list_to_mfn(const struct frames *f, uint64_t *page)
 {
     for (unsigned i = 0; i < ENTRIES; i++) {
         if (!is_special(page[i]))
-            page[i] = frames_has(f, page[i]) ? f->mfn[page[i]] : NO_FRAME;
+            page[i] = frames_has(f, page[i]) ? frames_mfn(f, page[i]) : NO_FRAME;
     }
 }
 

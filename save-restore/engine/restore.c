@@ -84,9 +84,8 @@ static long populate(struct restoring *r, const uint32_t *list, unsigned count, 
     got = pal_populate_list(&r->p->hv, r->id, order, frames, count, e);
     for (long i = 0; i < got; i++) {
         for (uint64_t k = 0; k < 1u << order; k++) {
-            if (frames[i] + k >= FRAMES_NONE)
-                return pal_fail(e, PAL_HV_REFUSED, "the hypervisor gave an impossible frame");
-            r->frames.mfn[list[i] + k] = (uint32_t)(frames[i] + k);
+            if (frames_set(&r->frames, list[i] + k, frames[i] + k, e))
+                return -1;
         }
     }
     if (got > 0)
@@ -136,7 +135,7 @@ static int populate_all(struct restoring *r, struct pal_error *e)
     pal_progress_phase(r->progress, PHASE_MEMORY, r->facts->pages << PAL_PAGE_SHIFT);
     populate_big(r, bitmap);
     for (uint64_t gfn = 0; gfn < r->frames.count; gfn++) {
-        if (!is_set(bitmap, gfn) || r->frames.mfn[gfn] != FRAMES_NONE)
+        if (!is_set(bitmap, gfn) || frames_has(&r->frames, gfn))
             continue;
         list[n++] = (uint32_t)gfn;
         if (n == EXTENTS_A_CALL) {
@@ -194,7 +193,8 @@ static int note_pin(struct restoring *r, uint32_t gfn, uint8_t type, struct pal_
         }
     }
     if (!rc)
-        r->pins[r->pin_count++] = (struct pal_pin){r->frames.mfn[gfn], type & ~IMAGE_PINNED};
+        r->pins[r->pin_count++] =
+            (struct pal_pin){frames_mfn(&r->frames, gfn), type & ~IMAGE_PINNED};
     pthread_mutex_unlock(&r->lock);
     return rc;
 }
@@ -302,10 +302,10 @@ static int write_start_info(struct restoring *r, struct pal_error *e)
     if (!si)
         return -1;
     si->shared_info = r->shared_mfn << PAL_PAGE_SHIFT;
-    si->store_mfn = r->frames.mfn[r->facts->store];
+    si->store_mfn = frames_mfn(&r->frames, r->facts->store);
     si->store_evtchn = r->store_port;
     if (r->facts->console != IMAGE_NO_FRAME) {
-        si->console.domU.mfn = r->frames.mfn[r->facts->console];
+        si->console.domU.mfn = frames_mfn(&r->frames, r->facts->console);
         si->console.domU.evtchn = r->console_port;
     }
     xenforeignmemory_unmap(r->p->hv.memory, si, 1);
@@ -347,12 +347,13 @@ static int pin(struct restoring *r, struct pal_error *e)
 static int seed_grants(struct restoring *r, struct pal_error *e)
 {
     struct pal_grant grants[2] = {
-        {GNTTAB_RESERVED_XENSTORE, r->frames.mfn[r->facts->store]},
+        {GNTTAB_RESERVED_XENSTORE, frames_mfn(&r->frames, r->facts->store)},
     };
     bool has_console = r->facts->console != IMAGE_NO_FRAME;
 
     if (has_console)
-        grants[1] = (struct pal_grant){GNTTAB_RESERVED_CONSOLE, r->frames.mfn[r->facts->console]};
+        grants[1] =
+            (struct pal_grant){GNTTAB_RESERVED_CONSOLE, frames_mfn(&r->frames, r->facts->console)};
     return pal_grants_seed(&r->p->hv, r->id, grants, has_console ? 2 : 1, e);
 }
 
@@ -402,13 +403,13 @@ static int enter_store(struct restoring *r, struct pal_error *e)
     struct pal_store_entry entry = {
         .id = r->id,
         .config = &r->config,
-        .store_mfn = r->frames.mfn[r->facts->store],
+        .store_mfn = frames_mfn(&r->frames, r->facts->store),
         .store_port = r->store_port,
         .console_port = r->console_port,
     };
 
     if (r->facts->console != IMAGE_NO_FRAME)
-        entry.console_mfn = r->frames.mfn[r->facts->console];
+        entry.console_mfn = frames_mfn(&r->frames, r->facts->console);
     r->config.memory_kib = r->target_kib ? r->target_kib : r->facts->pages << (PAL_PAGE_SHIFT - 10);
     if (r->config.memory_kib > r->config.max_kib)
         r->config.memory_kib = r->config.max_kib;

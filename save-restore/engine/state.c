@@ -138,7 +138,7 @@ static int restore_one(const struct image_reader *r, const struct frames *f, str
         rc = pal_fail(e, PAL_SAVE_DAMAGED, "virtual CPU %u uses frames that are not in the image",
                       vcpu);
     if (!rc && vcpu == 0) { /* it returns from its suspension, into a new domain */
-        s.context.user_regs.rdx = f->mfn[start_info];
+        s.context.user_regs.rdx = frames_mfn(f, start_info);
         s.context.user_regs.rax = 0;
     }
     if (!rc && s.initialised) {

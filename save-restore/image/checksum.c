@@ -48,6 +48,7 @@ void checksum_add(struct checksum *c, const void *data, size_t length)
     uint64_t a = c->lane[0], b = c->lane[1], d = c->lane[2], f = c->lane[3];
 
     c->length += length;
+#pragma GCC unroll 4
     for (const uint8_t *p = data; length >= 32; p += 32, length -= 32) {
         a = round_of(a, load64(p));
         b = round_of(b, load64(p + 8));

@@ -33,7 +33,7 @@ void codec_free(struct codec *c)
     free(c);
 }
 
-static size_t pack_lz4(struct codec *c, const void *in, size_t size, void *out)
+static size_t pack_lz4(struct codec *c, int acceleration, const void *in, size_t size, void *out)
 {
     int got;
 
@@ -41,7 +41,7 @@ static size_t pack_lz4(struct codec *c, const void *in, size_t size, void *out)
         c->lz4 = malloc((size_t)LZ4_sizeofState());
     if (!c->lz4)
         return 0;
-    got = LZ4_compress_fast_extState(c->lz4, in, out, (int)size, (int)size - 1, 1);
+    got = LZ4_compress_fast_extState(c->lz4, in, out, (int)size, (int)size - 1, acceleration);
     return got > 0 ? (size_t)got : 0;
 }
 
@@ -76,14 +76,15 @@ static size_t pack_zlib(struct codec *c, int level, const void *in, size_t size,
 size_t codec_pack(struct codec *c, enum effort effort, const void *in, size_t size, void *out,
                   enum image_codec *codec)
 {
-    static const int level[EFFORTS] = {0, 0, 1, 4, 6};
+    /* Of LZ4 the acceleration, of zlib the level. */
+    static const int how[EFFORTS] = {0, 64, 1, 1, 4, 6};
+    bool lz4 = effort <= EFFORT_LZ4;
 
     *codec = IMAGE_STORED;
     if (effort == EFFORT_STORED || size == 0)
         return 0;
-    *codec = effort == EFFORT_LZ4 ? IMAGE_LZ4 : IMAGE_ZLIB;
-    return effort == EFFORT_LZ4 ? pack_lz4(c, in, size, out)
-                                : pack_zlib(c, level[effort], in, size, out);
+    *codec = lz4 ? IMAGE_LZ4 : IMAGE_ZLIB;
+    return lz4 ? pack_lz4(c, how[effort], in, size, out) : pack_zlib(c, how[effort], in, size, out);
 }
 
 static bool unpack_zlib(struct codec *c, const void *in, size_t packed, void *out, size_t size)

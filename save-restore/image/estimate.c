@@ -38,7 +38,7 @@ static uint64_t packed_size(struct sampler *s, enum effort effort)
 static void weigh(struct sampler *s)
 {
     s->stored += (uint64_t)s->count * PAGE;
-    s->lz4 += packed_size(s, EFFORT_LZ4);
+    s->lz4 += packed_size(s, EFFORT_LZ4_FAST);
     s->zlib += packed_size(s, EFFORT_ZLIB_BEST);
     s->count = 0;
 }

@@ -164,11 +164,12 @@ static bool promising(struct codec *codec, enum effort effort, const uint8_t *da
     enum image_codec unused;
     size_t packed;
 
-    if (effort <= EFFORT_LZ4 || size < 4 * sizeof(sample))
+    if (size < 4 * sizeof(sample))
         return true;
     for (unsigned i = 0; i < SAMPLES; i++)
         memcpy(sample + i * SAMPLE, data + size / SAMPLES * i, SAMPLE);
-    packed = codec_pack(codec, EFFORT_ZLIB_FAST, sample, sizeof(sample), room, &unused);
+    packed = codec_pack(codec, effort <= EFFORT_LZ4 ? EFFORT_LZ4 : EFFORT_ZLIB_FAST, sample,
+                        sizeof(sample), room, &unused);
     return packed && packed < sizeof(sample) / 32 * 31;
 }
 
@@ -269,7 +270,7 @@ static enum effort choose_effort(struct packer *p)
     p->effort_since = p->taken;
     if (p->pressure > 85 && p->ready >= SPARE / 2 && p->effort < EFFORT_ZLIB_BEST)
         p->effort++;
-    else if (p->pressure < 60 && p->effort > EFFORT_LZ4)
+    else if (p->pressure < 60 && p->effort > EFFORT_LZ4_FAST)
         p->effort--;
     return p->effort;
 }
@@ -474,7 +475,7 @@ int image_writer_pages(struct image_writer *w, const struct image_source *source
 {
     unsigned workers = threads_wanted(w->options.workers);
     struct packer p = {
-        .w = w, .source = source, .job_count = workers + SPARE, .effort = EFFORT_LZ4};
+        .w = w, .source = source, .job_count = workers + SPARE, .effort = EFFORT_LZ4_FAST};
     int rc = -1;
 
     if (!w->bitmap)

@@ -22,13 +22,25 @@ struct repeats {
     struct known known[];
 };
 
+typedef uint64_t pair __attribute__((vector_size(16), may_alias));
+
+/* Mostly the first look is enough, for a page that is not. */
 bool page_is_zero(const void *page)
 {
-    const uint64_t *p = page;
+    const pair *p = page;
+    const uint64_t *first = page;
 
-    for (unsigned i = 0; i < WORDS; i += 8)
-        if (p[i] | p[i + 1] | p[i + 2] | p[i + 3] | p[i + 4] | p[i + 5] | p[i + 6] | p[i + 7])
+    if (first[0] | first[1])
+        return false;
+    for (unsigned i = 0; i < WORDS / 2; i += 32) {
+        pair any = p[i];
+
+#pragma GCC unroll 31
+        for (unsigned k = 1; k < 32; k++)
+            any |= p[i + k];
+        if (any[0] | any[1])
             return false;
+    }
     return true;
 }
 
@@ -74,6 +86,7 @@ struct page_hash repeats_hash(const struct repeats *r, const void *page)
     const uint64_t *m = page, *k = r->key;
     unsigned __int128 sum = 0;
 
+#pragma GCC unroll 8
     for (unsigned i = 0; i < WORDS; i += 4) {
         sum += (unsigned __int128)(m[i] + k[i]) * (m[i + 1] + k[i + 1]);
         sum += (unsigned __int128)(m[i + 2] + k[i + 2]) * (m[i + 3] + k[i + 3]);

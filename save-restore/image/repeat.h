@@ -17,6 +17,7 @@ struct page_hash {
 
 struct repeats;
 
+/* page: on a boundary of 16 bytes. */
 bool page_is_zero(const void *page);
 
 /* A bounded memory of pages, for a guest of so many frames; NULL: no memory, or no randomness. */

@@ -25,7 +25,7 @@
 #include "libpal/error.h"
 
 enum image_mode {
-    IMAGE_MODE_DEFAULT, /* LZ4; harder while the disk or pipe is what the work waits for */
+    IMAGE_MODE_DEFAULT, /* hurried LZ4; harder while the disk or pipe is what the work waits for */
     IMAGE_MODE_FAST,    /* no compression: only holes, zero and repeated pages are left out */
     IMAGE_MODE_SMALL,   /* zlib */
 };
