@@ -128,6 +128,7 @@ HOST_CORE_BUILD := $(HOST_BUILD)/core
 -include tools/rules.mk
 -include balloon/rules.mk
 -include save-restore/rules.mk
+-include tools/ubc/rules.mk
 -include tests/bench/rules.mk
 
 DOM0 := $(BUILD)/dom0/initrd.gz
