@@ -11,7 +11,7 @@ tools: $(TOOLS)/pal-balloon-sim $(TOOLS)/pal-balloond $(TOOLS)/pal-balloond.8 $(
 
 BALLOON_DAEMON := $(patsubst %,$(TOOLS)/%.o,balloon/policy.c $(wildcard balloon/daemon/*.c))
 $(TOOLS)/balloon/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Iballoon/include
-$(TOOLS)/pal-balloond: $(BALLOON_DAEMON) $(filter $(TOOLS)/tools/libpal/%,$(TOOLS_OBJECTS))
+$(TOOLS)/pal-balloond: $(BALLOON_DAEMON) $(filter $(TOOLS)/tools/libpal/% $(TOOLS)/tools/ubc/%,$(TOOLS_OBJECTS))
 	$(call Q,LD,$@)$(CC) -pie -Wl,-z,relro,-z,now -Wl,--as-needed -o $@ $^ $(TOOLS_LIBS) -linih
 $(TOOLS)/pal-balloond.8: balloon/daemon/pal-balloond.8.scd
 	$(call Q,MAN,$@)scdoc <$< >$@

@@ -45,9 +45,10 @@ for program in xenstore xenstore-read xenstore-write xenstore-ls xenstore-exists
 done
 add bin/pal "$build/tools/pal"
 add bin/pal-balloond "$build/tools/pal-balloond"
+add bin/pal-blkd "$build/tools/pal-blkd"
 add bin/pal-network "$top/tools/network/pal-network"
 add bin/nft /usr/sbin/nft
-programs="$programs $build/tools/pal $build/tools/pal-balloond /usr/sbin/nft"
+programs="$programs $build/tools/pal $build/tools/pal-balloond $build/tools/pal-blkd /usr/sbin/nft"
 # pal loads libxml2 by its name when it reads a domain's file.
 xml=$(dirname "$(ldd "$build/tools/pal" | awk '$1 == "libc.so.6" { print $3 }')")/libxml2.so.2
 add "$xml" "$xml"

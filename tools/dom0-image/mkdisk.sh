@@ -23,7 +23,7 @@ tar=$("$here/mkroot.sh")
 mkdir -p "$build/dom0"
 exec 9>"$build/dom0/.lock-disk"
 flock 9
-if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/rules.mk" \
+if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/ubc" "$top/tools/rules.mk" \
     "$cache"/linux-*/vmlinuz -newer "$image")" ]; then
     echo "$image"
     exit 0
@@ -47,7 +47,7 @@ fakeroot sh -euc '
     make -s -C "$top" BUILD="$build" DESTDIR="$root" PREFIX=/usr install
     cp -r "$here/disk/." "$root/"
     mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
-    for unit in pal-watch pal-network; do
+    for unit in pal-watch pal-network pal-blkd; do
         ln -s "/usr/lib/systemd/system/$unit.service" "$root/etc/systemd/system/multi-user.target.wants/"
     done
     for version in 6.1 6.12; do

@@ -12,7 +12,7 @@
 void pal_config_free(struct pal_config *c)
 {
     for (unsigned i = 0; i < c->disks; i++)
-        free(c->disk[i].source);
+        pal_disk_free(&c->disk[i]);
     free(c->name);
     free(c->kernel);
     free(c->initrd);
@@ -54,6 +54,27 @@ const char *pal_action_name(enum pal_action action)
     static const char *const names[] = {"destroy", "restart", "preserve"};
 
     return names[action];
+}
+
+const char *pal_cache_name(enum pal_disk_cache cache)
+{
+    static const char *const names[] = {"writeback", "writethrough", "none"};
+
+    return names[cache];
+}
+
+/* Files that many may read, and overlays over them. A block device cannot be cached: nobody tells when it changes. */
+enum pal_disk_backend pal_disk_usual_backend(const struct pal_disk *disk)
+{
+    return disk->base || (disk->read_only && !disk->is_block) ? PAL_BACKEND_PAL
+                                                              : PAL_BACKEND_KERNEL;
+}
+
+void pal_disk_free(struct pal_disk *disk)
+{
+    free(disk->source);
+    free(disk->base);
+    disk->source = disk->base = NULL;
 }
 
 /* xvd<letter><partition>: disks a to p have the old major number 202, 16 minors each; later ones

@@ -25,10 +25,23 @@
 /* What happens when the domain has ended in some way. */
 enum pal_action { PAL_ACTION_DESTROY, PAL_ACTION_RESTART, PAL_ACTION_PRESERVE };
 
+/* Who serves a disk: the kernel's own backend, or pal-blkd. */
+enum pal_disk_backend { PAL_BACKEND_KERNEL, PAL_BACKEND_PAL };
+/* Of disks that pal-blkd serves. */
+enum pal_disk_cache {
+    PAL_CACHE_WRITEBACK,    /* reads by the buffer cache; written when the guest flushes */
+    PAL_CACHE_WRITETHROUGH, /* the same, and each write is durable when it is answered */
+    PAL_CACHE_NONE,         /* reads do not go by the buffer cache */
+};
+
 struct pal_disk {
-    char *source; /* path of a raw file, or of a block device */
+    char *source; /* path of a raw file, of a block device, or of an overlay */
     bool is_block;
     bool read_only;
+    enum pal_disk_backend backend;
+    enum pal_disk_cache cache;
+    char *base; /* of an overlay: what it lies over; NULL: it is none */
+    bool base_is_block;
     char target[16]; /* xvda ... */
 };
 
@@ -94,6 +107,12 @@ int pal_config_set_region(const struct pal_config *c, const char *name, const ch
                           struct pal_config *changed, struct pal_error *e);
 
 const char *pal_action_name(enum pal_action action);
+/* "writeback", "writethrough", "none". */
+const char *pal_cache_name(enum pal_disk_cache cache);
+/* Who serves a disk of which nothing is said. */
+enum pal_disk_backend pal_disk_usual_backend(const struct pal_disk *disk);
+/* What one holds. */
+void pal_disk_free(struct pal_disk *disk);
 /* "xvda" -> its number on the xenbus; 0 when it is no such name. */
 unsigned pal_disk_number(const char *target);
 /* Can a guest not have both? The same one, or a whole disk and a part of it. */

@@ -146,7 +146,7 @@ int pal_config_add_disk(const struct pal_config *c, const struct pal_disk *disk,
                         struct pal_config *changed, struct pal_error *e)
 {
     xmlDoc *document = tree_of(c, e);
-    xmlNode *node;
+    xmlNode *node, *part;
 
     memset(changed, 0, sizeof(*changed));
     if (!document)
@@ -154,6 +154,17 @@ int pal_config_add_disk(const struct pal_config *c, const struct pal_disk *disk,
     node = add(devices_of(document), "disk");
     set(node, "type", disk->is_block ? "block" : "file");
     set(node, "device", "disk");
+    part = add(node, "driver");
+    set(part, "name", disk->backend == PAL_BACKEND_PAL ? "pal" : "phy");
+    set(part, "type", disk->base ? "cow" : "raw");
+    if (disk->backend == PAL_BACKEND_PAL)
+        set(part, "cache", pal_cache_name(disk->cache));
+    if (disk->base) {
+        part = add(node, "backingStore");
+        set(part, "type", disk->base_is_block ? "block" : "file");
+        set(add(part, "format"), "type", "raw");
+        set(add(part, "source"), disk->base_is_block ? "dev" : "file", disk->base);
+    }
     set(add(node, "source"), disk->is_block ? "dev" : "file", disk->source);
     set(add(node, "target"), "dev", disk->target);
     if (disk->read_only)

@@ -216,6 +216,37 @@ static int read_os(struct pal_config *c, const struct source *s, const xmlNode *
     return 0;
 }
 
+/* <driver>, <backingStore>: who serves it, and over what it lies. */
+static int read_driver(struct pal_disk *d, const struct source *s, const xmlNode *node)
+{
+    const xmlNode *below = child(node, "backingStore"), *driver = child(node, "driver");
+    char *name = attribute(driver, "name"), *format = attribute(driver, "type");
+    char *cache = attribute(driver, "cache"), *type = attribute(below, "type");
+    bool overlay = format && !strcmp(format, "cow"), ours = name && !strcmp(name, "pal");
+    bool has_cache = cache && strcmp(cache, "default"), kernels = name && !ours;
+
+    d->base_is_block = type && !strcmp(type, "block");
+    d->base = attribute(child(below, "source"), d->base_is_block ? "dev" : "file");
+    d->cache = !has_cache                       ? PAL_CACHE_WRITEBACK
+               : !strcmp(cache, "none")         ? PAL_CACHE_NONE
+               : !strcmp(cache, "writethrough") ? PAL_CACHE_WRITETHROUGH
+                                                : PAL_CACHE_WRITEBACK;
+    d->backend = ours ? PAL_BACKEND_PAL : kernels ? PAL_BACKEND_KERNEL : pal_disk_usual_backend(d);
+    free(name);
+    free(format);
+    free(cache);
+    free(type);
+    if (overlay != (d->base != NULL))
+        return fail_at(s, node,
+                       overlay ? "is an overlay, and has no <backingStore>"
+                               : "has a <backingStore>, but its driver's type is not cow");
+    if (overlay && (d->is_block || kernels))
+        return fail_at(s, node, "is an overlay: a file, for the driver pal");
+    if (has_cache && d->backend != PAL_BACKEND_PAL)
+        return fail_at(s, node, "names a cache, which only the driver pal knows");
+    return 0;
+}
+
 static int read_disk(struct pal_config *c, const struct source *s, const xmlNode *node)
 {
     struct pal_disk *d = &c->disk[c->disks];
@@ -234,6 +265,8 @@ static int read_disk(struct pal_config *c, const struct source *s, const xmlNode
     snprintf(d->target, sizeof(d->target), "%s", target ? target : "");
     free(type);
     free(target);
+    if (read_driver(d, s, node))
+        return -1;
     for (unsigned i = 0; i + 1 < c->disks; i++) {
         if (pal_disk_collides(c->disk[i].target, d->target))
             return fail_at(s, node, "has the same target as another disk");

@@ -3,7 +3,10 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 /* Debian's init script and unit have it there; those who start it otherwise need not. */
 #define CONSOLE_PID_FILE "/run/xen/xenconsoled.pid"
@@ -56,4 +59,17 @@ int pal_daemon_need_console(struct pal_error *e)
     return pal_fail(
         e, PAL_CON_DAEMON,
         "xenconsoled does not run, and without it a guest's console fills and stops it");
+}
+
+int pal_daemon_need_blkd(struct pal_error *e)
+{
+    int fd = open("/run/pal/blkd/lock", O_RDONLY | O_CLOEXEC);
+    bool is_free = fd < 0 || !flock(fd, LOCK_SH | LOCK_NB);
+
+    if (fd >= 0)
+        close(fd);
+    return is_free ? pal_fail(e, PAL_DEV_DAEMON,
+                              "pal-blkd, which serves overlays and images that are only read, "
+                              "does not run")
+                   : 0;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "libpal/daemon.h"
 #include "libpal/device_host.h"
 #include "libpal/device_node.h"
 #include "libpal/device_setup.h"
@@ -30,63 +31,123 @@ static void wait_a_step(void)
     nanosleep(&step, NULL);
 }
 
-/* Wait until the path is there: a sign that the backend's driver did its part. */
+/* Has the backend done its part? path: where the kernel's drivers show that; NULL: pal-blkd. */
+static bool has_taken(struct pal *p, const struct pal_device *d, const char *path)
+{
+    return path ? !access(path, F_OK) : device_has_backend(p, d);
+}
+
 static int wait_for(struct pal *p, const struct pal_device *d, const char *path, const char *driver,
                     struct pal_error *e)
 {
     char *complaint = NULL;
 
     for (unsigned ms = 0; ms < BACKEND_MS && !complaint; ms += STEP_MS) {
-        if (!access(path, F_OK))
+        if (has_taken(p, d, path))
             return 0;
         if (pal_interrupt_check(e))
             return -1;
         wait_a_step();
         complaint = device_complaint(p, d);
     }
-    if (complaint) {
+    if (complaint && path) {
         pal_fail(e, PAL_DEV_BACKEND, "the driver %s refuses the device: %s", driver, complaint);
         pal_remedy(e, "look into domain 0's dmesg");
+    } else if (complaint) {
+        pal_fail(e, PAL_DEV_SOURCE, "%s refuses it: %s", driver, complaint);
     } else {
-        pal_fail(e, PAL_DEV_BACKEND, "the driver %s does not take up the device", driver);
-        pal_remedy(e, "load it: `modprobe %s`; then look into domain 0's dmesg", driver);
+        pal_fail(e, PAL_DEV_BACKEND, "%s does not take up the device", driver);
+        pal_remedy(e,
+                   path ? "load the driver: `modprobe %s`; then look into domain 0's dmesg"
+                        : "look into its log: `journalctl -u %s`",
+                   driver);
     }
     free(complaint);
     return -1;
 }
 
+/* ---- disks ---- */
+
+/* One whose backend is the kernel's. Returns a descriptor that keeps the block device in being. */
+static int publish_physical(struct pal *p, struct pal_device *d, struct pal_error *e)
+{
+    int fd = pal_host_open_source(&d->disk, e);
+    dev_t physical;
+
+    if (fd >= 0 && device_check_disk(p, d->disk.source, fd, d->disk.read_only, &d->backing[0], e)) {
+        close(fd);
+        fd = -1;
+    }
+    d->backings = 1;
+    if (fd >= 0)
+        fd = pal_host_open_disk(fd, &d->disk, &physical, e);
+    if (fd >= 0 && device_publish(p, d, physical, e)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* What an image, or an overlay's base, is; pal-blkd opens it itself. */
+static int check_image(struct pal *p, struct pal_device *d, const struct pal_disk *disk,
+                       bool read_only, struct pal_error *e)
+{
+    int fd = pal_host_open_source(disk, e);
+    int rc = fd < 0
+                 ? -1
+                 : device_check_disk(p, disk->source, fd, read_only, &d->backing[d->backings], e);
+
+    if (fd >= 0)
+        close(fd);
+    d->backings++;
+    return rc;
+}
+
+static int publish_image(struct pal *p, struct pal_device *d, struct pal_error *e)
+{
+    struct pal_disk own = d->disk;
+    struct pal_disk base = {.source = own.base, .is_block = own.base_is_block, .read_only = true};
+
+    if (own.base)
+        own.read_only = false; /* an overlay keeps its book even when the guest only reads */
+    if (own.base && pal_host_make_overlay(&own, e))
+        return -1;
+    if (check_image(p, d, &own, own.read_only, e) ||
+        (own.base && check_image(p, d, &base, true, e)))
+        return -1;
+    return device_publish(p, d, 0, e);
+}
+
 int device_setup_disk(struct pal *p, uint32_t id, const struct pal_disk *disk, struct pal_device *d,
                       struct pal_error *e)
 {
+    bool kernels = disk->backend == PAL_BACKEND_KERNEL;
+    int lock, fd = -1, rc = -1;
     char path[160];
-    dev_t physical;
-    int lock, fd, rc;
 
     *d = (struct pal_device){.domain = id,
                              .kind = PAL_DEVICE_DISK,
                              .number = pal_disk_number(disk->target),
                              .disk = *disk};
+    if (!kernels && pal_daemon_need_blkd(e))
+        return -1;
     lock = pal_record_lock(LOCK, e);
-    fd = lock < 0 ? -1 : pal_host_open_source(disk, e);
-    if (fd >= 0 && device_check_disk(p, disk, fd, e)) {
-        close(fd);
-        fd = -1;
-    }
-    if (fd >= 0)
-        fd = pal_host_open_disk(fd, disk, &physical, e);
-    if (fd >= 0 && device_publish(p, d, physical, e)) {
-        close(fd);
-        fd = -1;
+    if (lock >= 0 && kernels) {
+        fd = publish_physical(p, d, e);
+        rc = fd < 0 ? -1 : 0;
+    } else if (lock >= 0) {
+        rc = publish_image(p, d, e);
     }
     pal_record_unlock(lock);
-    if (fd < 0)
+    if (rc)
         return -1;
-    /* The backend has the disk open when it shows what it made of it. Until then our own
+    /* The kernel's backend has the disk open when it shows what it made of it. Until then our own
      * descriptor keeps a loop device in being. */
     snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vbd-%u-%u/physical_device", id,
              d->number);
-    rc = wait_for(p, d, path, "xen-blkback", e);
-    close(fd);
+    rc = wait_for(p, d, kernels ? path : NULL, kernels ? "xen-blkback" : "pal-blkd", e);
+    if (fd >= 0)
+        close(fd);
     if (rc)
         device_give_back(p, d, 1);
     return rc;
@@ -128,9 +189,8 @@ static int put_guard(const struct pal_device *d, struct pal_error *e)
     return apply(pal_guard_rules(&g), e);
 }
 
-static bool has_no_guard(const struct pal_device *d, dev_t physical, void *data)
+static bool has_no_guard(const struct pal_device *d, void *data)
 {
-    (void)physical;
     (void)data;
     return d->kind != PAL_DEVICE_NIC || d->nic.trusted;
 }
@@ -152,16 +212,23 @@ static void drop_guard(struct pal *p, const struct pal_device *d)
     pal_record_unlock(lock);
 }
 
-static bool guard_again(const struct pal_device *d, dev_t physical, void *data)
+struct guarding {
+    struct pal *p;
+    struct pal_error *e;
+};
+
+static bool guard_again(const struct pal_device *d, void *data)
 {
-    (void)physical;
-    return d->kind != PAL_DEVICE_NIC || !device_has_backend(d) || !put_guard(d, data);
+    struct guarding *g = data;
+
+    return d->kind != PAL_DEVICE_NIC || !device_has_backend(g->p, d) || !put_guard(d, g->e);
 }
 
 int pal_devices_guard(struct pal *p, struct pal_error *e)
 {
     int lock = pal_record_lock(LOCK, e);
-    int rc = lock < 0 || !device_each(p, guard_again, e) ? -1 : 0;
+    struct guarding g = {p, e};
+    int rc = lock < 0 || !device_each(p, guard_again, &g) ? -1 : 0;
 
     pal_record_unlock(lock);
     return rc;
@@ -221,7 +288,7 @@ void device_give_back(struct pal *p, const struct pal_device *list, int count)
     /* A backend whose nodes vanish lets go of the disk, and the last one to let go of a loop
      * device ends it. */
     for (int i = 0; i < count; i++) {
-        for (unsigned ms = 0; ms < BACKEND_MS && device_has_backend(&list[i]); ms += STEP_MS)
+        for (unsigned ms = 0; ms < BACKEND_MS && device_has_backend(p, &list[i]); ms += STEP_MS)
             wait_a_step();
     }
     for (int i = 0; i < count; i++)
@@ -237,8 +304,5 @@ void pal_devices_release(struct pal *p, uint32_t id)
     if (count > 0)
         device_give_back(p, list, count);
     pal_devices_free(list, count);
-    pal_store_remove(&p->store, "/local/domain/0/backend/vbd/%u", id);
-    pal_store_remove(&p->store, "/local/domain/0/backend/vif/%u", id);
-    pal_store_remove(&p->store, "/local/domain/0/error/backend/vbd/%u", id);
-    pal_store_remove(&p->store, "/local/domain/0/error/backend/vif/%u", id);
+    device_forget_domain(p, id);
 }

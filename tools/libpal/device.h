@@ -12,14 +12,28 @@
 
 #include "libpal/domain.h"
 
+#include <sys/types.h>
+
 enum pal_device_kind { PAL_DEVICE_DISK, PAL_DEVICE_NIC };
+
+/* What is behind a path: a file, by device and inode, or a block device. One that is a loop device is
+ * its file. */
+struct pal_backing {
+    dev_t device;
+    ino_t inode;
+    bool is_file;
+    bool is_read_only;
+};
+#define PAL_BACKINGS_MAX 2 /* an overlay and its base */
 
 /* One that a domain has. */
 struct pal_device {
     uint32_t domain;
     enum pal_device_kind kind;
-    unsigned number;      /* on the xenbus */
-    unsigned state;       /* of the backend: an enum xenbus_state */
+    unsigned number;   /* on the xenbus */
+    unsigned state;    /* of the backend: an enum xenbus_state */
+    unsigned backings; /* of a disk */
+    struct pal_backing backing[PAL_BACKINGS_MAX];
     struct pal_disk disk; /* as kind says: */
     struct pal_nic nic;
 };

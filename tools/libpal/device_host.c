@@ -18,6 +18,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "ubc/overlay.h"
+
 #define SAY_READ_ONLY "if it can only be read, say so: <readonly/>, or --read-only"
 #define LOOP_TRIES    64 /* somebody else may take a free one before us */
 
@@ -142,6 +144,42 @@ bool pal_host_loop_file(dev_t loop, dev_t *device, ino_t *inode, bool *read_only
         *read_only = info.lo_flags & LO_FLAGS_READ_ONLY;
     }
     return good;
+}
+
+struct pal_backing pal_host_backing(dev_t device, bool read_only)
+{
+    struct pal_backing b = {.is_file = true, .is_read_only = read_only};
+    bool ignored;
+
+    if (!pal_host_loop_file(device, &b.device, &b.inode, &ignored)) {
+        b.device = device;
+        b.inode = 0;
+        b.is_file = false;
+    }
+    return b;
+}
+
+int pal_host_make_overlay(const struct pal_disk *disk, struct pal_error *e)
+{
+    struct pal_disk base = {
+        .source = disk->base, .is_block = disk->base_is_block, .read_only = true};
+    char why[OVERLAY_WHY];
+    struct stat st;
+    int fd, rc = 0;
+
+    if (!stat(disk->source, &st))
+        return 0;
+    fd = pal_host_open_source(&base, e);
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st))
+        rc = pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->base, strerror(errno));
+    if (S_ISBLK(st.st_mode))
+        st.st_size = lseek(fd, 0, SEEK_END);
+    if (!rc && overlay_create(disk->source, disk->base, &st, 0, why))
+        rc = pal_fail(e, PAL_DEV_SOURCE, "the overlay %s cannot be made: %s", disk->source, why);
+    close(fd);
+    return rc;
 }
 
 unsigned pal_host_addresses(const char *bridge, struct pal_address *list, unsigned room)

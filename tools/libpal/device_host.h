@@ -3,7 +3,7 @@
 #ifndef LIBPAL_DEVICE_HOST_H
 #define LIBPAL_DEVICE_HOST_H
 
-#include "libpal/config.h"
+#include "libpal/device.h"
 
 #include <sys/types.h>
 
@@ -13,6 +13,10 @@ int pal_host_open_source(const struct pal_disk *disk, struct pal_error *e);
 /* From that descriptor one that keeps the disk's block device in being, and its number. A file gets
  * a loop device that ends when nobody has it open any more. The first descriptor is given up. */
 int pal_host_open_disk(int source, const struct pal_disk *disk, dev_t *device, struct pal_error *e);
+/* What a block device stands for; a loop device for its file. */
+struct pal_backing pal_host_backing(dev_t device, bool read_only);
+/* Make the overlay when there is none yet. */
+int pal_host_make_overlay(const struct pal_disk *disk, struct pal_error *e);
 /* What a loop device stands for: the file's device and inode. False: it is none, or not bound. */
 bool pal_host_loop_file(dev_t loop, dev_t *device, ino_t *inode, bool *read_only);
 

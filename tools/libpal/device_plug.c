@@ -149,7 +149,7 @@ static int ask(struct pal *p, const struct pal_device *d, unsigned seconds, stru
 
     if (pal_store_batch(&p->store, put_request, &copy, e))
         return -1;
-    while (device_has_backend(d)) {
+    while (device_has_backend(p, d)) {
         if (now() > until) {
             pal_fail(e, PAL_DEV_TIMEOUT, "the guest did not let go of it within %u s", seconds);
             return pal_remedy(e, "try again later, or take it away by --force");
@@ -166,7 +166,7 @@ int pal_device_unplug(struct pal *p, const struct pal_device *d, unsigned second
     /* One that no driver in the guest has taken up is nobody's to let go. */
     bool used = d->state == XenbusStateConnected || d->state == XenbusStateClosing;
 
-    if (used && !force && device_has_backend(d) && ask(p, d, seconds, e))
+    if (used && !force && device_has_backend(p, d) && ask(p, d, seconds, e))
         return -1;
     device_give_back(p, d, 1);
     return 0;

@@ -16,27 +16,10 @@
 #define LEAVING_MS 3000
 #define STEP_MS    20
 
-/* What is behind a path: a file, by device and inode, or a block device. One that is a loop device
- * is its file. */
-struct identity {
-    dev_t device;
-    ino_t inode;
-    bool is_file;
-};
-
-static struct identity identity_of_block(dev_t device)
+static bool is_same(const struct pal_backing *a, const struct pal_backing *b)
 {
-    struct identity id = {.is_file = true};
-    bool ignored;
-
-    if (!pal_host_loop_file(device, &id.device, &id.inode, &ignored))
-        id = (struct identity){.device = device};
-    return id;
-}
-
-static bool is_same(const struct identity *a, const struct identity *b)
-{
-    return a->is_file == b->is_file && a->device == b->device && a->inode == b->inode;
+    return a->is_file == b->is_file && a->device == b->device &&
+           (!a->is_file || a->inode == b->inode);
 }
 
 static bool is_alive(struct pal *p, uint32_t id)
@@ -49,26 +32,28 @@ static bool is_alive(struct pal *p, uint32_t id)
 
 struct disk_search {
     struct pal *p;
-    const struct pal_disk *disk;
-    struct identity id;
+    const char *path; /* of what is looked for, */
+    struct pal_backing id;
     struct pal_error *e;
 };
 
-static bool look_at_disk(const struct pal_device *d, dev_t physical, void *data)
+static bool look_at_disk(const struct pal_device *d, void *data)
 {
     struct disk_search *s = data;
-    struct identity other;
     char name[PAL_NAME_MAX + 1];
 
-    if (d->kind != PAL_DEVICE_DISK || (d->disk.read_only && s->disk->read_only))
-        return true;
-    other = identity_of_block(physical);
-    if (!is_same(&other, &s->id) || !is_alive(s->p, d->domain))
-        return true;
-    pal_domain_name(s->p, d->domain, name);
-    pal_fail(s->e, PAL_DEV_IN_USE, "%s is in use as %s of \"%s\"%s", s->disk->source,
-             d->disk.target, name, d->disk.read_only ? "" : ", which may write to it");
-    return false;
+    for (unsigned i = 0; i < d->backings; i++) {
+        const struct pal_backing *other = &d->backing[i];
+
+        if ((other->is_read_only && s->id.is_read_only) || !is_same(other, &s->id) ||
+            !is_alive(s->p, d->domain))
+            continue;
+        pal_domain_name(s->p, d->domain, name);
+        pal_fail(s->e, PAL_DEV_IN_USE, "%s is in use as %s of \"%s\"%s", s->path, d->disk.target,
+                 name, other->is_read_only ? "" : ", which may write to it");
+        return false;
+    }
+    return true;
 }
 
 /* The loop device that has the file and does not go together with the disk; 0: none. */
@@ -78,16 +63,15 @@ static dev_t other_loop(const struct disk_search *s, dev_t own)
     dev_t found = 0;
 
     for (struct dirent *entry; list && !found && (entry = readdir(list));) {
-        struct identity id = {.is_file = true};
-        bool read_only;
+        struct pal_backing id = {.is_file = true};
         unsigned number;
         dev_t loop;
 
         if (sscanf(entry->d_name, "loop%u", &number) != 1)
             continue;
         loop = makedev(LOOP_MAJOR, number);
-        if (loop != own && pal_host_loop_file(loop, &id.device, &id.inode, &read_only) &&
-            is_same(&id, &s->id) && !(read_only && s->disk->read_only))
+        if (loop != own && pal_host_loop_file(loop, &id.device, &id.inode, &id.is_read_only) &&
+            is_same(&id, &s->id) && !(id.is_read_only && s->id.is_read_only))
             found = loop;
     }
     if (list)
@@ -95,26 +79,29 @@ static dev_t other_loop(const struct disk_search *s, dev_t own)
     return found;
 }
 
-int device_check_disk(struct pal *p, const struct pal_disk *disk, int source, struct pal_error *e)
+int device_check_disk(struct pal *p, const char *path, int source, bool read_only,
+                      struct pal_backing *backing, struct pal_error *e)
 {
     struct timespec step = {0, STEP_MS * 1000000};
-    struct disk_search s = {.p = p, .disk = disk, .e = e};
+    struct disk_search s = {.p = p, .path = path, .e = e};
     dev_t loop, own = 0;
     struct stat st;
 
     if (fstat(source, &st))
-        return pal_fail(e, PAL_DEV_SOURCE, "%s cannot be looked at", disk->source);
-    if (disk->is_block) {
+        return pal_fail(e, PAL_DEV_SOURCE, "%s cannot be looked at", path);
+    if (S_ISBLK(st.st_mode)) {
         own = st.st_rdev;
-        s.id = identity_of_block(own);
+        s.id = pal_host_backing(own, read_only);
+        *backing = (struct pal_backing){own, 0, false, read_only};
     } else {
-        s.id = (struct identity){st.st_dev, st.st_ino, true};
+        s.id = (struct pal_backing){st.st_dev, st.st_ino, true, read_only};
+        *backing = s.id;
     }
     if (!device_each(p, look_at_disk, &s))
         return -1;
     for (unsigned ms = 0; (loop = other_loop(&s, own)); ms += STEP_MS) {
         if (ms >= LEAVING_MS) {
-            pal_fail(e, PAL_DEV_IN_USE, "domain 0 itself uses %s, by /dev/loop%u", disk->source,
+            pal_fail(e, PAL_DEV_IN_USE, "domain 0 itself uses %s, by /dev/loop%u", path,
                      minor(loop));
             return pal_remedy(e, "unmount it, or `losetup -d /dev/loop%u`", minor(loop));
         }
@@ -129,12 +116,11 @@ struct nic_search {
     struct pal_error *e;
 };
 
-static bool look_at_nic(const struct pal_device *d, dev_t physical, void *data)
+static bool look_at_nic(const struct pal_device *d, void *data)
 {
     struct nic_search *s = data;
     char name[PAL_NAME_MAX + 1], what[PAL_ADDRESS_TEXT] = "";
 
-    (void)physical;
     if (d->kind != PAL_DEVICE_NIC)
         return true;
     if (!memcmp(d->nic.mac, s->nic->mac, sizeof(d->nic.mac)))

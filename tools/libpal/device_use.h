@@ -8,8 +8,9 @@
 /* Both with the lock "devices" held, so that what is free now is still free when it is published. */
 
 /* A disk may have one writer, or any number of readers: domains, and loop devices of domain 0.
- * source: the disk's file or block device, opened. */
-int device_check_disk(struct pal *p, const struct pal_disk *disk, int source, struct pal_error *e);
+ * source: the file or block device, opened; *backing says what it is. */
+int device_check_disk(struct pal *p, const char *path, int source, bool read_only,
+                      struct pal_backing *backing, struct pal_error *e);
 /* No two interfaces have the same MAC or the same <ip>. */
 int device_check_nic(struct pal *p, const struct pal_nic *nic, struct pal_error *e);
 

@@ -70,6 +70,9 @@ static const struct {
                          "it may still be booting; `pal console NAME` shows what it does"},
     [PAL_DEV_GUARD] = {"PAL-DEV-008", PAL_EXIT_FAILURE,
                        "install the package nftables; the kernel needs its module nf_tables"},
+    [PAL_DEV_DAEMON] = {"PAL-DEV-009", PAL_EXIT_NO_ACCESS,
+                        "start it: `systemctl start pal-blkd`; or let the kernel serve the disk: "
+                        "<driver name='phy'/>"},
     [PAL_SAVE_WRITE] = {"PAL-SAV-001", PAL_EXIT_FAILURE,
                         "nothing was left behind; make room, or name another place"},
     [PAL_SAVE_STOPPED] = {"PAL-SAV-002", PAL_EXIT_FAILURE, "run it again when you wish"},

@@ -4,6 +4,8 @@
 #include "verbs.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <unistd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,16 +18,20 @@
 #define KEY_IP    0x201
 #define KEY_RATE  0x202
 #define KEY_TRUST 0x203
+#define KEY_BASE  0x204
 #define RATE_MOST 16777216
 
 static struct {
     bool read_only, nic_options;
+    const char *base;
     struct pal_nic nic;
     struct plug_options common;
 } wanted = {.common = {.timeout = PLUG_SECONDS}};
 
 static const struct argp_option options[] = {
     {"read-only", 'r', NULL, 0, "disk: the domain may only read it", 0},
+    {"base", KEY_BASE, "IMAGE", 0,
+     "disk: the source is an overlay over this image, made if it is not there", 0},
     {"mac", KEY_MAC, "ADDRESS", 0, "interface: its MAC (otherwise one is made up)", 0},
     {"ip", KEY_IP, "ADDRESS", 0,
      "interface: an address of the domain's; with any (up to 8), it can send from these only", 0},
@@ -59,6 +65,8 @@ static bool option(struct call *c, int key, const char *value)
 {
     if (key == 'r')
         return wanted.read_only = true;
+    if (key == KEY_BASE)
+        return (wanted.base = value);
     if (key >= KEY_MAC && key <= KEY_TRUST)
         return nic_option(c, key, value);
     return plug_option(c, key, value, &wanted.common);
@@ -66,29 +74,52 @@ static bool option(struct call *c, int key, const char *value)
 
 /* ---- the two kinds ---- */
 
+/* The whole path, and whether a block device is there. One that is to be made need not be there. */
+static int look_at_source(struct call *c, const char *word, bool to_make, char **path,
+                          bool *is_block)
+{
+    char directory[PATH_MAX];
+    struct stat st = {0};
+
+    *path = realpath(word, NULL);
+    if (!*path && to_make && errno == ENOENT) {
+        if (word[0] == '/')
+            *path = strdup(word);
+        else if (getcwd(directory, sizeof(directory)) &&
+                 asprintf(path, "%s/%s", directory, word) < 0)
+            *path = NULL;
+    } else if (*path && stat(*path, &st)) {
+        free(*path);
+        *path = NULL;
+    }
+    *is_block = S_ISBLK(st.st_mode);
+    if (*path)
+        return 0;
+    pal_fail(&c->error, PAL_DEV_SOURCE, "%s: %s", word, strerror(errno));
+    return pal_remedy(&c->error, "give the path of a raw image, or of a block device");
+}
+
 static int attach_disk(struct call *c, struct pal *p, const struct pal_domain *d,
                        const struct pal_config *old, struct pal_config *changed,
                        struct pal_device *device)
 {
     struct pal_disk disk = {.read_only = wanted.read_only};
-    struct stat st;
     int rc;
 
     snprintf(disk.target, sizeof(disk.target), "%s", c->argument[3]);
-    disk.source = realpath(c->argument[2], NULL);
-    if (!disk.source || stat(disk.source, &st)) {
-        pal_fail(&c->error, PAL_DEV_SOURCE, "%s: %s", c->argument[2], strerror(errno));
-        free(disk.source);
-        return pal_remedy(&c->error, "give the path of a raw image, or of a block device");
+    if ((wanted.base && look_at_source(c, wanted.base, false, &disk.base, &disk.base_is_block)) ||
+        look_at_source(c, c->argument[2], wanted.base, &disk.source, &disk.is_block)) {
+        pal_disk_free(&disk);
+        return -1;
     }
-    disk.is_block = S_ISBLK(st.st_mode);
+    disk.backend = pal_disk_usual_backend(&disk);
     rc = pal_disk_plug(p, d->id, &disk, plug_seconds(d, &wanted.common), device, &c->error);
     if (!rc && !wanted.common.until_reboot && pal_config_add_disk(old, &disk, changed, &c->error)) {
         pal_device_unplug(p, device, 0, true, &c->error);
         rc = -1;
     }
-    free(disk.source);
-    device->disk.source = NULL;
+    pal_disk_free(&disk);
+    device->disk.source = device->disk.base = NULL;
     return rc;
 }
 
@@ -138,7 +169,7 @@ static int check_words(struct call *c)
         return refuse(c, "an interface needs a bridge: web interface palbr0");
     if (!*c->argument[2] || strlen(c->argument[2]) > 15 || strpbrk(c->argument[2], "/ \t\n"))
         return refuse(c, "this is not the name of a bridge");
-    return wanted.read_only ? refuse(c, "an interface cannot be read-only") : 0;
+    return wanted.read_only || wanted.base ? refuse(c, "these options are for disks") : 0;
 }
 
 static int change(struct call *c, struct pal *p, struct pal_domain *d, const struct pal_config *old,

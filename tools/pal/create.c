@@ -34,9 +34,15 @@ static void report(struct call *c, const struct pal_config *config, int id)
     json_t *answer;
 
     if (!c->json) {
-        if (wanted.dry_run)
+        if (wanted.dry_run) {
             printf("%s can be created\n", config->name);
-        else
+            for (unsigned i = 0; i < config->disks; i++) {
+                const struct pal_disk *disk = &config->disk[i];
+
+                if (make_has_overlay_to_make(disk))
+                    printf("%s would be made, an overlay over %s\n", disk->source, disk->base);
+            }
+        } else
             printf("%s is domain %d\n", config->name, id);
         fflush(stdout);
         return;

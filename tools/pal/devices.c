@@ -42,6 +42,12 @@ static json_t *device_json(const struct pal_device *d)
         json_object_set_new(o, "source", json_string(d->disk.source ? d->disk.source : ""));
         json_object_set_new(o, "block", json_boolean(d->disk.is_block));
         json_object_set_new(o, "read_only", json_boolean(d->disk.read_only));
+        json_object_set_new(o, "driver",
+                            json_string(d->disk.backend == PAL_BACKEND_PAL ? "pal" : "phy"));
+        if (d->disk.backend == PAL_BACKEND_PAL)
+            json_object_set_new(o, "cache", json_string(pal_cache_name(d->disk.cache)));
+        if (d->disk.base)
+            json_object_set_new(o, "base", json_string(d->disk.base));
     } else {
         pal_mac_text(d->nic.mac, mac);
         json_object_set_new(o, "kind", json_string("interface"));
@@ -60,7 +66,8 @@ static void describe(const struct pal_device *d, char *text, size_t room)
     size_t used;
 
     if (d->kind == PAL_DEVICE_DISK) {
-        snprintf(text, room, "%s", d->disk.read_only ? "read-only" : "read-write");
+        snprintf(text, room, "%s%s%s", d->disk.read_only ? "read-only" : "read-write",
+                 d->disk.base ? " over " : "", d->disk.base ? d->disk.base : "");
         return;
     }
     pal_mac_text(d->nic.mac, text);

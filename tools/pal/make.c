@@ -32,14 +32,30 @@ static uint64_t need_of(const struct pal_config *c)
     return c->memory_kib + PAL_ROOM_OVERHEAD_KIB;
 }
 
-static int disk_is_there(const struct pal_disk *disk, struct pal_error *e)
+static int can_be_opened(const char *path, bool read_only, struct pal_error *e)
 {
-    int fd = open(disk->source, (disk->read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
+    int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0)
-        return pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->source, strerror(errno));
+        return pal_fail(e, PAL_DEV_SOURCE, "%s: %s", path, strerror(errno));
     close(fd);
     return 0;
+}
+
+bool make_has_overlay_to_make(const struct pal_disk *disk)
+{
+    return disk->base && access(disk->source, F_OK) && errno == ENOENT;
+}
+
+static int disk_is_there(const struct pal_disk *disk, struct pal_error *e)
+{
+    if (disk->backend == PAL_BACKEND_PAL && pal_daemon_need_blkd(e))
+        return -1;
+    if (disk->base && can_be_opened(disk->base, true, e))
+        return -1;
+    return make_has_overlay_to_make(disk)
+               ? 0
+               : can_be_opened(disk->source, disk->read_only && !disk->base, e);
 }
 
 /* What stands behind its devices: better said before all the rest is done. */

@@ -11,4 +11,7 @@ int make_check(struct pal *p, const struct pal_config *c, struct pal_error *e);
  * interrupted (the caller catches that: libpal/interrupt.h), nothing is left of it. */
 int make_domain(struct pal *p, const struct pal_config *c, struct pal_error *e);
 
+/* Is the disk an overlay that is not there yet? It comes into being with the domain. */
+bool make_has_overlay_to_make(const struct pal_disk *disk);
+
 #endif

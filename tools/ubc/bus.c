@@ -539,5 +539,6 @@ int bus_open(struct xs_handle *xs, struct xenevtchn_handle *channel, int opener)
     opener_socket = opener;
     /* What an earlier one had open is not open any more. */
     xs_rm(store, XBT_NULL, OPENER_TAKEN);
+    write_text(OPENER_TAKEN, "running", "%d", getpid());
     return xs_watch(store, OPENER_BACKEND, TOKEN_BACK) ? 0 : -1;
 }

@@ -120,8 +120,8 @@ int overlay_create(const char *path, const char *base_path, const struct stat *b
     int fd, rc;
 
     if (!size)
-        size = (uint64_t)base->st_size;
-    if (size % 512 || !size || size > OVERLAY_MOST || size < (uint64_t)base->st_size)
+        size = (uint64_t)base->st_size / 512 * 512;
+    if (size % 512 || !size || size > OVERLAY_MOST || size < (uint64_t)base->st_size / 512 * 512)
         return fail(why, "a disk of %" PRIu64 " bytes cannot lie over its base", size);
     if (strlen(base_path) >= OVERLAY_BASE_MAX)
         return fail(why, "the base's path is too long");
@@ -162,7 +162,7 @@ static int check(const struct header *h, uint64_t file_size, char *why)
     if (h->sum != sum_of(h))
         return fail(why, "its header is damaged");
     if (h->cluster != OVERLAY_CLUSTER || !h->size || h->size % 512 || h->size > OVERLAY_MOST ||
-        h->base_size > h->size || h->map_offset != MAP_OFFSET ||
+        h->base_size / 512 * 512 > h->size || h->map_offset != MAP_OFFSET ||
         h->map_pages != map_pages(h->size) ||
         h->data_offset != MAP_OFFSET + h->map_pages * OVERLAY_PAGE ||
         !memchr(h->base, 0, sizeof(h->base)))

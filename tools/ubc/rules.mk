@@ -7,7 +7,8 @@
 
 UBC_SOURCES := $(sort $(wildcard tools/ubc/*.c))
 UBC_OBJECTS := $(UBC_SOURCES:%=$(TOOLS)/%.o)
-UBC_LIBS    := -luring -lseccomp -lsodium -lxencall -lxenevtchn -lxengnttab -lxenstore -lz
+# liburing is linked in: a small library that not every system has.
+UBC_LIBS    := -l:liburing.a -lseccomp -lsodium -lxencall -lxenevtchn -lxengnttab -lxenstore -lz
 
 tools: $(TOOLS)/pal-blkd $(TOOLS)/pal-blkd.8
 $(TOOLS)/tools/ubc/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include
