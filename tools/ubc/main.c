@@ -87,7 +87,7 @@ static int serve(int opener)
     xenevtchn_handle *events = xenevtchn_open(NULL, 0);
     int uring = io_uring_open(), epoll = epoll_create1(EPOLL_CLOEXEC);
 
-    if (!store)
+    if (!store || xs_fileno(store) < 0) /* which makes a pipe, later not allowed */
         return complain("the store");
     if (!events)
         return complain("event channels");

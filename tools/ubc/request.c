@@ -71,7 +71,8 @@ static int16_t understand_transfer(const struct blkif_request *raw,
 
     if (is_indirect) {
         memcpy(&indirect, raw, sizeof(indirect));
-        operation = indirect.indirect_op;
+        what->operation = operation =
+            indirect.indirect_op; /* what blkfront looks for in the answer */
         sector = indirect.sector_number;
         if (operation != BLKIF_OP_READ && operation != BLKIF_OP_WRITE)
             return BLKIF_RSP_ERROR;

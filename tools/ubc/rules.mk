@@ -27,3 +27,4 @@ install-ubc: tools
 	sed 's|@PREFIX@|$(PREFIX)|' tools/ubc/pal-blkd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/pal-blkd.service
 
 -include $(UBC_OBJECTS:.o=.d)
+-include tests/host/ubc/rules.mk

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# Host tests of pal-blkd: requests, ring, overlays, and the whole engine on a model of the machine.
+#   host-ubc-test          under sanitizers
+#   host-ubc-fuzz-short    a quarter of a minute of each fuzzer (needs clang)
+
+HOST_UBC       := $(or $(HOST_BUILD),build/host)/ubc
+HOST_UBC_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools/ubc -Ihv/include -Itests/host/boot
+HOST_UBC_CORE  := $(addprefix tools/ubc/,request.c ring.c overlay.c base.c fetch.c volume.c disk.c disk_read.c disk_write.c)
+HOST_UBC_WORLD := tests/host/ubc/world.c tests/host/ubc/guest.c
+HOST_UBC_TESTS := $(addprefix $(HOST_UBC)/,test_request test_overlay test_disk)
+
+.PHONY: host-ubc-test host-ubc-fuzz-short
+host-ubc-test: $(HOST_UBC_TESTS)
+	@tests/host/run.sh $(HOST_UBC) $^
+$(HOST_UBC)/test_request: tests/host/ubc/test_request.c tools/ubc/request.c tools/ubc/ring.c
+$(HOST_UBC)/test_overlay: tests/host/ubc/test_overlay.c tools/ubc/overlay.c
+$(HOST_UBC)/test_disk: tests/host/ubc/test_disk.c $(HOST_UBC_CORE) $(HOST_UBC_WORLD)
+$(HOST_UBC_TESTS): $(wildcard tools/ubc/*.h tests/host/ubc/*.h) tests/host/ubc/rules.mk
+	@mkdir -p $(@D)
+	$(or $(HOST_CC),gcc) $(HOST_UBC_FLAGS) $(filter %.c,$^) -lcmocka -lsodium -lz -o $@
