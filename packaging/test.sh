@@ -90,11 +90,13 @@ part_host() {
     host host-tools 180 $make host-tools-test
     host host-balloon 120 $make host-balloon-test
     host host-save 420 $make host-save-test
+    host host-ubc 240 $make host-ubc-test
     single fuzz-mm 180 $make host-fuzz-short
     single fuzz-x86 120 $make host-x86-fuzz-short
     single fuzz-boot 180 $make host-boot-fuzz-short
     single fuzz-tools 180 $make host-tools-fuzz-short
     single fuzz-save 180 $make host-save-fuzz-short
+    single fuzz-ubc 180 $make host-ubc-fuzz-short
 }
 
 # The hostile guests on a kind of CPU ("": what each asks for).

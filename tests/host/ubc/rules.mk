@@ -19,3 +19,15 @@ $(HOST_UBC)/test_disk: tests/host/ubc/test_disk.c $(HOST_UBC_CORE) $(HOST_UBC_WO
 $(HOST_UBC_TESTS): $(wildcard tools/ubc/*.h tests/host/ubc/*.h) tests/host/ubc/rules.mk
 	@mkdir -p $(@D)
 	$(or $(HOST_CC),gcc) $(HOST_UBC_FLAGS) $(filter %.c,$^) -lcmocka -lsodium -lz -o $@
+$(HOST_UBC)/fuzz_ring: tests/host/ubc/fuzz_ring.c $(HOST_UBC_CORE) tests/host/ubc/world.c
+$(HOST_UBC)/fuzz_overlay: tests/host/ubc/fuzz_overlay.c tools/ubc/overlay.c
+$(HOST_UBC)/fuzz_ring $(HOST_UBC)/fuzz_overlay: $(wildcard tools/ubc/*.h tests/host/ubc/*.h)
+	@mkdir -p $(@D)
+	clang $(HOST_UBC_FLAGS) -fsanitize=fuzzer $(filter %.c,$^) -lsodium -lz -o $@
+$(HOST_UBC)/make_overlay: tests/host/ubc/make_overlay.c tools/ubc/overlay.c tools/ubc/overlay.h
+	@mkdir -p $(@D)
+	$(or $(HOST_CC),gcc) $(HOST_UBC_FLAGS) $(filter %.c,$^) -lz -o $@
+host-ubc-fuzz-short: $(HOST_UBC)/fuzz_ring $(HOST_UBC)/fuzz_overlay $(HOST_UBC)/make_overlay
+	@mkdir -p $(HOST_UBC)/corpus-ring $(HOST_UBC)/corpus-overlay && cd $(HOST_UBC) && ./make_overlay corpus-overlay/seed
+	cd $(HOST_UBC) && ./fuzz_ring -max_len=4096 -verbosity=0 -print_final_stats=1 -timeout=20 -max_total_time=15 corpus-ring
+	cd $(HOST_UBC) && ./fuzz_overlay -max_len=20000 -verbosity=0 -print_final_stats=1 -timeout=20 -max_total_time=15 corpus-overlay
