@@ -190,6 +190,52 @@ static long list_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg)
     return cmd == PALOP_cache_copy ? copy_op(v, &list) : insert_op(&list);
 }
 
+/* ---- which pages are there ---- */
+
+/* The object's pages of one chunk of entries; the lock is held. */
+static unsigned pages_in(uint64_t chunk, unsigned object, uint32_t *pages)
+{
+    const struct cache_entry *e = bufcache.chunks[chunk].entries;
+    unsigned n = 0;
+
+    for (unsigned i = 0; e && i < CACHE_CHUNK; i++) {
+        if ((e[i].state == CACHE_SMALL || e[i].state == CACHE_MAIN) && e[i].object == object)
+            pages[n++] = e[i].page;
+    }
+    return n;
+}
+
+static long pages_op(uint64_t arg)
+{
+    uint64_t chunks = DIV_ROUND_UP(frame_count, CACHE_CHUNK);
+    uint32_t pages[CACHE_CHUNK], done = 0;
+    struct pal_cache_pages a;
+
+    if (env_copy_from_guest(&a, arg, sizeof(a)))
+        return -XEN_EFAULT;
+    if (a.room < CACHE_CHUNK)
+        return -XEN_EINVAL;
+    for (; a.next < chunks && a.room - done >= CACHE_CHUNK; a.next++) {
+        unsigned n = 0;
+        bool there;
+
+        spin_lock(&bufcache.lock);
+        there = cache_object(a.object);
+        if (there)
+            n = pages_in(a.next, a.object % PAL_CACHE_OBJECTS, pages);
+        spin_unlock(&bufcache.lock);
+        if (!there)
+            return -XEN_ENOENT;
+        if (n && env_copy_to_guest(a.list + done * sizeof(*pages), pages, n * sizeof(*pages)))
+            return -XEN_EFAULT;
+        done += n;
+        env_preempt_point();
+    }
+    if (a.next >= chunks)
+        a.next = ~0ull;
+    return env_copy_to_guest(arg, &a, sizeof(a)) ? -XEN_EFAULT : (long)done;
+}
+
 long mm_cache_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg)
 {
     if (!v->d->privileged)
@@ -208,6 +254,8 @@ long mm_cache_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg)
         return cache_limit_op(arg);
     case PALOP_cache_info:
         return cache_info_op(arg);
+    case PALOP_cache_pages:
+        return pages_op(arg);
     default:
         return -XEN_ENOSYS;
     }

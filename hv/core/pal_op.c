@@ -286,7 +286,7 @@ long do_pal_op(struct vcpu *v, uint64_t cmd, uint64_t arg, uint64_t a3, uint64_t
         return op_resume(v, arg);
     case PALOP_region_quota:
         return mm_region_op(&v->mm, (unsigned)cmd, arg);
-    case PALOP_cache_object ... PALOP_cache_info:
+    case PALOP_cache_object ... PALOP_cache_pages:
         return mm_cache_op(&v->mm, (unsigned)cmd, arg);
     default:
         return -XEN_ENOSYS;

@@ -307,4 +307,16 @@ struct pal_cache_info {
     struct pal_cache_counts counts;
 };
 
+/*
+ * Which pages of an object are cached now, in no order. arg: struct pal_cache_pages. Called again and again until next is ~0; what comes
+ * and goes meanwhile may be missed, or told twice. Returns the number of entries written to the list. -ENOENT.
+ */
+#define PALOP_cache_pages 23
+struct pal_cache_pages {
+    uint32_t object; /* IN */
+    uint32_t room;   /* IN: entries that the list has room for, at least 128 */
+    uint64_t next;   /* IN: where to go on, first 0; written: where to go on, ~0: that was all */
+    uint64_t list;   /* IN: address of the entries, uint32_t each */
+};
+
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "abi/pal.h"
+#include "mm/bufcache.h"
 #include "play.h"
 
 #include "../../../mm/grant_internal.h"
@@ -7,6 +9,7 @@
 #define HOLDS       4
 #define GRANTS      4
 #define GRANT_KINDS 180  /* operations from here on are about grants */
+#define CACHE_KINDS 235  /* and from here on about the buffer cache */
 #define REFS        6    /* that a domain plays with */
 #define AREA        4096 /* of the guest buffer, for each operation of a round */
 
@@ -334,10 +337,95 @@ static void run_grant_op(struct op *o)
     }
 }
 
+/* ---- the buffer cache ---- */
+
+static uint32_t objects[2]; /* the last numbers of two */
+
+static long cache_op(struct op *o, unsigned cmd, const void *arg, size_t size)
+{
+    long rc;
+
+    memcpy(o->area, arg, size);
+    rc = mm_cache_op(fake_v(o->domain, o->vcpu), cmd, fake_va(o->area));
+    CHECK(o->domain == 0 || rc == -XEN_EPERM);
+    return rc;
+}
+
+static void do_cache_list(struct op *o, bool copy)
+{
+    uint8_t *entries = o->area + 256;
+    struct pal_cache_list list = {.object = objects[o->a % 2],
+                                  .domain = o->b < 200 ? o->b % FAKE_DOMAINS : PAL_CACHE_NOBODY,
+                                  .count = 1,
+                                  .list = fake_va(entries)};
+    uint64_t page = o->c % 40, word = list.object + 1 + (page << 32);
+
+    if (copy) {
+        *(struct pal_cache_copy *)entries =
+            (struct pal_cache_copy){.page = page, .ref = o->d % REFS, .length = PAGE_SIZE};
+        (void)cache_op(o, PALOP_cache_copy, &list, sizeof(list));
+    } else {
+        for (unsigned i = 0; i < 512; i++)
+            ((uint64_t *)(fake_buffer + FAKE_BUFFER / 2))[i] = word;
+        *(struct pal_cache_page *)entries = (struct pal_cache_page){
+            .page = page, .address = fake_va(fake_buffer) + FAKE_BUFFER / 2};
+        (void)cache_op(o, PALOP_cache_insert, &list, sizeof(list));
+    }
+}
+
+static void do_cache_rest(struct op *o)
+{
+    struct pal_cache_object object = {.name = {o->b % 4, 1}, .pages = 40};
+    struct pal_cache_reader reader = {objects[o->a % 2], o->b % 4, o->c & 1, 0};
+    struct pal_cache_drop drop = {o->b & 1 ? objects[o->a % 2] : ~0u, o->c & 1};
+    struct pal_cache_limit limit = {o->b & 1 ? o->c % 3 : ~0u, o->d % 8 == 0,
+                                    o->d & 1 ? ~0ull : o->c % 32};
+    long number;
+
+    switch (o->d >> 6) {
+    case 0:
+        number = cache_op(o, PALOP_cache_object, &object, sizeof(object));
+        if (number >= 0)
+            objects[o->a % 2] = (uint32_t)number;
+        break;
+    case 1:
+        (void)cache_op(o, PALOP_cache_reader, &reader, sizeof(reader));
+        break;
+    case 2:
+        (void)cache_op(o, PALOP_cache_drop, &drop, sizeof(drop));
+        break;
+    default:
+        (void)cache_op(o, PALOP_cache_limit, &limit, sizeof(limit));
+    }
+}
+
+static void run_cache_op(struct op *o)
+{
+    if (o->b % 8)
+        o->domain = 0; /* others may not */
+    switch ((o->kind - CACHE_KINDS) % 6) {
+    case 0:
+    case 1:
+        do_cache_list(o, false);
+        break;
+    case 2:
+    case 3:
+        do_cache_list(o, true);
+        break;
+    default:
+        do_cache_rest(o);
+    }
+}
+
 static void run_op(void *arg)
 {
     struct op *o = arg;
     struct mm_vcpu *v = fake_v(o->domain, o->vcpu);
+
+    if (o->kind >= CACHE_KINDS) {
+        run_cache_op(o);
+        return;
+    }
 
     if (o->kind >= GRANT_KINDS) {
         run_grant_op(o);
@@ -429,6 +517,7 @@ void play_start(void)
 {
     fake_reset(POOL + 6);
     fake_grants(3, 1);
+    memset(objects, 0, sizeof(objects));
     memset(grants, 0, sizeof(grants));
     mm_audit_extra = count_holds;
     for (unsigned d = 0; d < FAKE_DOMAINS; d++)
@@ -467,6 +556,10 @@ void play_round(const uint8_t *bytes)
 
 void play_end(void)
 {
+    struct op end = {.area = fake_buffer};
+    struct pal_cache_limit no_limit = {.domain = ~0u, .pages = ~0ull};
+
+    CHECK_EQ(cache_op(&end, PALOP_cache_limit, &no_limit, sizeof(no_limit)), 0);
     for (unsigned i = 0; i < HOLDS; i++) {
         if (holds[i].n)
             mm_release_writable(NULL, holds[i]);

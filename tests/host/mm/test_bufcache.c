@@ -92,6 +92,40 @@ static void what_was_inserted_is_found(void **state)
     assert_int_equal(c.pages, 0); /* inserted on nobody's behalf */
 }
 
+static void what_is_there_can_be_listed(void **state)
+{
+    struct pal_cache_pages *a = args_of(backend);
+    uint32_t *list = (void *)CACHE_SOURCE;
+    bool seen[600] = {0};
+    long o = cache_object_of(7, 600), p = cache_object_of(8, 600), n, total = 0;
+    unsigned calls = 0;
+
+    (void)state;
+    for (uint64_t page = 0; page < 600; page += 2) {
+        assert_int_equal(cache_put(7, o, page), 0);
+        assert_int_equal(cache_put(8, p, page + 1), 0);
+    }
+    *a = (struct pal_cache_pages){.object = (uint32_t)o, .room = 130, .list = fake_va(list)};
+    while (a->next != ~0ull) {
+        n = mm_cache_op(backend, PALOP_cache_pages, fake_va(a));
+        assert_in_range(n, 0, 130);
+        for (long i = 0; i < n; i++) {
+            assert_true(list[i] < 600 && !seen[list[i]]);
+            seen[list[i]] = true;
+        }
+        total += n;
+        calls++;
+    }
+    assert_int_equal(total, 300);
+    assert_true(calls > 2);
+    for (unsigned i = 0; i < 600; i++)
+        assert_int_equal(seen[i], i % 2 == 0);
+    *a = (struct pal_cache_pages){.object = (uint32_t)o, .room = 127, .list = fake_va(list)};
+    assert_int_equal(mm_cache_op(backend, PALOP_cache_pages, fake_va(a)), -XEN_EINVAL);
+    *a = (struct pal_cache_pages){.object = 99999, .room = 130, .list = fake_va(list)};
+    assert_int_equal(mm_cache_op(backend, PALOP_cache_pages, fake_va(a)), -XEN_ENOENT);
+}
+
 static void a_part_of_a_page_reaches_a_part_of_a_page(void **state)
 {
     struct pal_cache_list *l = cache_args(backend);
@@ -130,10 +164,10 @@ static void a_part_of_a_page_reaches_a_part_of_a_page(void **state)
 static void only_domain_0_calls(void **state)
 {
     (void)state;
-    for (unsigned cmd = PALOP_cache_object; cmd <= PALOP_cache_info; cmd++)
+    for (unsigned cmd = PALOP_cache_object; cmd <= PALOP_cache_pages; cmd++)
         assert_int_equal(mm_cache_op(fake_v(READER, 0), cmd, fake_va(fake_buffer)), -XEN_EPERM);
-    assert_int_equal(mm_cache_op(backend, PALOP_cache_info + 1, 0), -XEN_ENOSYS);
-    for (unsigned cmd = PALOP_cache_object; cmd <= PALOP_cache_info; cmd++)
+    assert_int_equal(mm_cache_op(backend, PALOP_cache_pages + 1, 0), -XEN_ENOSYS);
+    for (unsigned cmd = PALOP_cache_object; cmd <= PALOP_cache_pages; cmd++)
         assert_int_equal(mm_cache_op(backend, cmd, 8), -XEN_EFAULT);
 }
 
@@ -631,6 +665,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_was_inserted_is_found),
+        TEST(what_is_there_can_be_listed),
         TEST(a_part_of_a_page_reaches_a_part_of_a_page),
         TEST(only_domain_0_calls),
         TEST(who_is_not_on_the_list_reads_nothing),
