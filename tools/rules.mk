@@ -32,7 +32,7 @@ $(TOOLS)/pal.bash: $(TOOLS)/pal
 
 $(TOOLS)/tools/libpal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__
 $(addprefix $(TOOLS)/tools/libpal/,config_xml.c.o config_tree.c.o libxml.c.o): TOOLS_MORE := $(TOOLS_XML)
-$(addprefix $(TOOLS)/tools/libpal/,hv_state.c.o hv_own.c.o hv_region.c.o): TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include
+$(addprefix $(TOOLS)/tools/libpal/,hv_state.c.o hv_own.c.o hv_region.c.o hv_cache.c.o): TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include
 $(TOOLS)/save-restore/engine/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Isave-restore/include -Isave-restore
 $(TOOLS)/tools/pal/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Itools/pal -Isave-restore/include
 $(TOOLS)/tools/builder/%.c.o: TOOLS_MORE := -D__XEN_TOOLS__ -Ihv/include -Ihv/boot

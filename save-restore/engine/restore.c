@@ -25,6 +25,7 @@
 #include "libpal/ledger.h"
 #include "libpal/record.h"
 #include "libpal/region.h"
+#include "libpal/warm.h"
 #include "libpal/room.h"
 
 #define BIG_ORDER      9
@@ -417,6 +418,7 @@ static int enter_store(struct restoring *r, struct pal_error *e)
     if (set_share(r, e) || pal_record_write(r->id, &r->config, e) ||
         pal_store_enter(r->p, &entry, e) || enter_features(r, e) ||
         pal_regions_enter(r->p, r->id, &r->config, true, e) ||
+        pal_cache_enter(&r->p->hv, r->id, &r->config, e) ||
         pal_devices_attach(r->p, r->id, &r->config, e))
         return -1;
     return pal_interrupt_check(e);

@@ -72,6 +72,8 @@ struct pal_config {
     uint64_t min_kib;          /* <pal:minimum>: others may make it shrink so far; 0: nobody may */
     unsigned shares;           /* <pal:shares>: of memory, against other domains' */
     unsigned weight, cap;      /* 0: the hypervisor's own */
+    bool cache_off;            /* <pal:cache>: no part in the buffer cache, */
+    uint64_t cache_kib;        /* or so much on its behalf at most; 0: no limit */
     unsigned region_quota;     /* <pal:regions>: so many regions it may make itself, */
     uint64_t region_quota_kib; /* of so much memory together */
     unsigned regions;          /* <pal:region>: that it uses */

@@ -436,6 +436,17 @@ static int read_regions(struct pal_config *c, const struct source *s, const xmlN
     return 0;
 }
 
+static void read_cache(struct pal_config *c, const xmlNode *ours)
+{
+    char *use = attribute(child(ours, "cache"), "use");
+    char *limit = attribute(child(ours, "cache"), "limit");
+
+    c->cache_off = use && !strcmp(use, "no");
+    c->cache_kib = short_size(limit);
+    free(use);
+    free(limit);
+}
+
 static int read_domain(struct pal_config *c, const struct source *s, const xmlNode *root)
 {
     const xmlNode *ours = ours_in(child(root, "metadata"));
@@ -452,6 +463,7 @@ static int read_domain(struct pal_config *c, const struct source *s, const xmlNo
     c->on_crash = read_action(root, "on_crash", PAL_ACTION_DESTROY);
     c->weight = (unsigned)number_of(child(ours, "weight"));
     c->cap = (unsigned)number_of(child(ours, "cap"));
+    read_cache(c, ours);
     if (read_regions(c, s, ours) || read_memory(c, s, root) || read_os(c, s, root) ||
         read_devices(c, s, root))
         return -1;

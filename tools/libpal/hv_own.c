@@ -22,6 +22,7 @@ int pal_hv_memory(struct pal_hv *hv, struct pal_hv_memory *m, struct pal_error *
         m->heap = s->heap_frames << 2;
         m->regions = s->region_frames << 2;
         m->free = s->free_frames << 2;
+        m->cached = s->cached_frames << 2;
     }
     pal_hv_buffer_free(hv, s);
     return rc < 0 ? -1 : 0;

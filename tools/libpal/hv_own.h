@@ -14,6 +14,7 @@ struct pal_hv_memory {
     uint64_t regions; /* memory that domains share (libpal/region.h) */
     uint64_t managed; /* what goes to domains and comes back: heap, regions, domains and free */
     uint64_t free;
+    uint64_t cached; /* of free: it holds pages of images, and is there for whoever needs memory */
 };
 int pal_hv_memory(struct pal_hv *hv, struct pal_hv_memory *m, struct pal_error *e);
 

@@ -9,6 +9,7 @@
 
 #include "builder/build.h"
 #include "libpal/region.h"
+#include "libpal/warm.h"
 #include "libpal/daemon.h"
 #include "libpal/device.h"
 #include "libpal/device_host.h"
@@ -119,7 +120,7 @@ static int fill(struct pal *p, uint32_t id, const struct pal_config *c,
     pal_progress_phase(progress, PAL_BUILD_PHASES, 0);
     if (pal_record_write(id, c, e) || pal_store_enter(p, &entry, e))
         return -1;
-    if (pal_regions_enter(p, id, c, false, e))
+    if (pal_regions_enter(p, id, c, false, e) || pal_cache_enter(&p->hv, id, c, e))
         return -1;
     return pal_devices_attach(p, id, c, e);
 }

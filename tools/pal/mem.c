@@ -86,6 +86,7 @@ static void print_json(const struct account *a)
     json_object_set_new(answer, "regions_bytes", json_integer(bytes(a->hv.regions)));
     json_object_set_new(answer, "moving_bytes", json_integer(bytes(a->moving_kib)));
     json_object_set_new(answer, "free_bytes", json_integer(bytes(a->hv.free)));
+    json_object_set_new(answer, "cached_bytes", json_integer(bytes(a->hv.cached)));
     json_object_set_new(answer, "promised_bytes", json_integer(bytes(a->promised_kib)));
     json_object_set_new(answer, "domains", domains);
     pal_json_print(answer);
@@ -138,6 +139,9 @@ static int print_table(const struct account *a, struct pal_error *e)
     plain_row(t, "hypervisor: image", a->hv.image);
     plain_row(t, "machine", a->hv.machine);
     pal_table_print(t);
+    if (a->hv.cached)
+        printf("Of what is free, %.1f MiB hold pages of images until somebody needs them.\n",
+               (double)a->hv.cached / 1024);
     if (a->promised_kib)
         printf("Of what is free, %.1f MiB are promised to domains that are starting.\n",
                (double)a->promised_kib / 1024);

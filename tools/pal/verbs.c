@@ -28,6 +28,7 @@ const struct verb *const verbs[] = {
     &verb_balloon,
     &verb_mem,
     &verb_region,
+    &verb_cache,
     &verb_top,
     &verb_dmesg,
     &verb_doctor,

@@ -23,6 +23,7 @@ extern const struct verb verb_mem;
 extern const struct verb verb_pause;
 extern const struct verb verb_reboot;
 extern const struct verb verb_region;
+extern const struct verb verb_cache;
 extern const struct verb verb_rename;
 extern const struct verb verb_restore;
 extern const struct verb verb_run;

@@ -29,7 +29,7 @@ offers() { # what is expected, then the words; the last one is being typed
     }
 }
 
-offers "create console completion" pal c
+offers "create console cache completion" pal c
 offers "shutdown" pal sh
 offers "Domain-0 web" pal info ""
 offers "web" pal stop w
