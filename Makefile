@@ -127,6 +127,7 @@ HOST_CORE_BUILD := $(HOST_BUILD)/core
 -include guest/bare/rules.mk
 -include tools/rules.mk
 -include balloon/rules.mk
+-include guest/shm/rules.mk
 -include save-restore/rules.mk
 -include tools/ubc/rules.mk
 -include tests/bench/rules.mk
@@ -170,6 +171,7 @@ clean:
 help:
 	@echo "make            the hypervisor: $(BUILD)/palimpsest (multiboot 1 and 2), with symbols palimpsest.elf"
 	@echo "make tools      $(BUILD)/tools/pal, for domain 0"
+	@echo "make guest-deb  $(BUILD)/palshm_$(VERSION)_amd64.deb: what Debian guests use regions with"
 	@echo "make demo       install what is missing, build, boot domain 0, show it and two Debian guests"
 	@echo "make run        domain 0 on this terminal; Ctrl-A x leaves"
 	@echo "make test       all tests; ends with 'N passed, N failed'"

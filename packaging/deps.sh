@@ -22,7 +22,7 @@ dom0_image="
     apt dpkg debian-archive-keyring ca-certificates"
 tools="
     nftables
-    libinih-dev libjansson-dev liburing-dev libseccomp-dev libsmartcols-dev libxml2-dev libsodium-dev scdoc"
+    libinih-dev libjansson-dev liburing-dev libseccomp-dev libsmartcols-dev libxml2-dev libsodium-dev libxxhash-dev scdoc"
 packages="$build $tools $tests $dom0_image"
 
 missing() {

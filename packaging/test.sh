@@ -91,6 +91,7 @@ part_host() {
     host host-balloon 120 $make host-balloon-test
     host host-save 420 $make host-save-test
     host host-ubc 240 $make host-ubc-test
+    host host-shm 180 $make host-shm-test
     single fuzz-mm 180 $make host-fuzz-short
     single fuzz-x86 120 $make host-x86-fuzz-short
     single fuzz-boot 180 $make host-boot-fuzz-short
