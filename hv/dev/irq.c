@@ -293,6 +293,7 @@ int irq_bind_msi(struct domain *d, unsigned pirq, uint32_t sbdf, unsigned entry,
             error = -XEN_EBUSY;
     struct source *s = error ? NULL : bind(d, pirq, &error);
     if (s) {
+        msi_mask(&msi, true); /* until it is bound */
         s->is_msi = true;
         s->msi = msi;
         msi_write(&msi, (uint8_t)vector_of(s), cpus[s->cpu]->apic_id);

@@ -91,7 +91,6 @@ int msi_open(struct msi_source *s, uint32_t sbdf, unsigned entry, uint64_t table
         if (!s->capability)
             return -XEN_ENODEV;
     }
-    msi_mask(s, true);
     return 0;
 }
 

@@ -96,12 +96,18 @@ def test_life(control):
     control.qemu.expect(r"guest:\S+# ", 30)
     control.qemu.send_line("echo sum=$((40 + 2)) $(uname -r)")
     control.qemu.expect(r"sum=42 6\.1\.", 30)
+    control.qemu.send_line("echo going=$((40 + 2)); sleep 1000")
+    control.qemu.expect(r"going=42", 30)
+    control.qemu.child.send("\x03")  # the guest's own terminal makes a signal of it
+    control.qemu.expect(r"guest:\S+# ", 30)
+    control.qemu.send_line("echo back=$((40 + 3))")
+    control.qemu.expect(r"back=43", 30)
     control.qemu.child.send("\x1d")
     control.qemu.expect(PROMPT, 30)
     listed = control.json("pal list")["domains"]
     assert [d["name"] for d in listed] == ["Domain-0", "web"]
     web = listed[1]
-    assert web["id"] == created["id"] and web["vcpus"] == 1 and web["state"] in ("running", "blocked")
+    assert web["id"] == created["id"] and web["vcpus"] == 1 and web["state"] in ("running", "runnable", "blocked")
     assert web["memory_bytes"] == 192 << 20
     assert re.search(r"web +\d+ +\w+ +192 +1 ", control.run("pal ls"))
     control.run("pal shutdown web --wait", limit=120)

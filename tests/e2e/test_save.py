@@ -149,8 +149,8 @@ def shell(control, name, command, pattern):
 
 def goes_on(control, load):
     """The guest is there (perhaps only now: somebody had to see to it), does all that it did, and lost nothing."""
-    control.run(f"for i in $(seq 100); do pal list {load.name} | grep -Eq ' (running|blocked) ' && break; usleep 200000; done; "
-                f"pal list {load.name} | grep -E ' (running|blocked) '", limit=90)
+    control.run(f"for i in $(seq 100); do pal list {load.name} | grep -Eq ' (running|runnable|blocked) ' && break; usleep 200000; done; "
+                f"pal list {load.name} | grep -E ' (running|runnable|blocked) '", limit=90)
     return load.wait_more(load.line())
 
 
@@ -204,7 +204,7 @@ def killed_restores(control, entries):
         control.run("for i in $(seq 600); do pidof pal-guard >/dev/null || break; usleep 50000; done; ! pidof pal-guard")
         there = [d["state"] for d in control.json("pal list")["domains"] if d["id"]]
         if there:  # the kill came too late
-            assert there[0] in ("running", "blocked"), there
+            assert there[0] in ("running", "runnable", "blocked"), there
             control.run("pal destroy lone")
         else:
             nothing += 1

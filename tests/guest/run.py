@@ -7,7 +7,7 @@
 
 A test says how it wants to be run in the comment at the top of its main.c:
 
-  run: smp=2 mem=256M dom0_mem=64M deadline=60 cpu=qemu64 nmi=0 icount=
+  run: smp=2 mem=256M dom0_mem=64M deadline=60 cpu=qemu64 nmi=0 icount= device=
   also NAME: words       one more boot with these words over those of `run:`
   cases-run: words       the same for the cases
   case N: "pattern"      one more boot with case=N, at the end of which domain 0 must have been
@@ -16,7 +16,8 @@ A test says how it wants to be run in the comment at the top of its main.c:
 `run: none` leaves only the cases. hv=WORD gives the hypervisor one more option, seed=N the
 guest's random numbers a start. guests=self gives the test a copy of itself as its module, of which it makes
 other domains (bare/pair.h). icount=N lets the machine's time pass by what is executed (2^N ns an instruction, the CPUs
-in turn), so that a test may judge times whatever else this host does. nmi=MS asks for a non-maskable interrupt every MS milliseconds.
+in turn), so that a test may judge times whatever else this host does. device=NAME puts a device of
+QEMU's into the first free PCI slot. nmi=MS asks for a non-maskable interrupt every MS milliseconds.
 """
 import argparse
 import concurrent.futures
@@ -32,7 +33,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEFAULTS = {"smp": "1", "mem": "256M", "dom0_mem": "64M", "deadline": "60", "cpu": "qemu64",
-            "nmi": "0", "icount": "", "hv": "", "seed": "", "guests": ""}
+            "nmi": "0", "icount": "", "device": "", "hv": "", "seed": "", "guests": ""}
 KILLED = re.compile(r"[Dd]omain 0 crashed|Dom0 crashed")
 FATAL = re.compile(r"Panic on CPU|^\(XEN\).*Assertion|hypervisor fault|assertion failed|"
                    r"double fault|FATAL", re.I | re.M)
@@ -101,6 +102,7 @@ def boot(run, args, log_path):
            "-m", o["mem"], "-smp", o["smp"], "-display", "none", "-serial", "stdio", "-no-reboot",
            "-monitor", f"unix:{monitor},server,nowait", "-net", "none",
            "-kernel", args.hv, "-append", hv, "-initrd", guest]
+    cmd += ["-device", o["device"]] if o["device"] else []
     deadline = time.time() + float(o["deadline"]) * args.patience
     stop = threading.Event()
     with open(log_path, "wb") as log:

@@ -153,7 +153,9 @@ const char *pal_domain_state(const struct xen_domctl_getdomaininfo *info)
         return pal_domain_reason_code(info) == SHUTDOWN_crash ? "crashed" : "shutdown";
     if (info->flags & XEN_DOMINF_paused)
         return "paused";
-    return info->flags & XEN_DOMINF_running ? "running" : "blocked";
+    if (info->flags & XEN_DOMINF_running)
+        return "running";
+    return info->flags & XEN_DOMINF_blocked ? "blocked" : "runnable";
 }
 
 /* ---- the end ---- */

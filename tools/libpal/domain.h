@@ -34,7 +34,7 @@ int pal_domains(struct pal *p, struct pal_domain **list, struct pal_error *e);
 /* Its name in the store, as far as it is a name; "(unnamed)" otherwise. */
 void pal_domain_name(struct pal *p, uint32_t id, char name[PAL_NAME_MAX + 1]);
 
-/* "running", "blocked", "paused", "shutdown", "crashed", "dying" */
+/* "running", "runnable" (waits for a CPU), "blocked" (waits for an event), "paused", "shutdown", "crashed", "dying" */
 const char *pal_domain_state(const struct xen_domctl_getdomaininfo *info);
 bool pal_domain_has_ended(const struct xen_domctl_getdomaininfo *info);
 /* "poweroff", "reboot", "suspend", "crash", "watchdog": of one that has ended. */

@@ -157,6 +157,23 @@ bool verb_number(struct call *c, const char *value, unsigned long most, unsigned
     return true;
 }
 
+static json_t *described(const struct pal_domain *d)
+{
+    return json_pack("{s:s, s:i}", "name", d->name, "id", (int)d->id);
+}
+
+/* Takes `done`. */
+static void answer(struct call *c, json_t *done)
+{
+    if (c->json && c->error.code == PAL_OK) {
+        json_t *answer = pal_json_answer(c->verb->name);
+
+        json_object_set(answer, "domains", done);
+        pal_json_print(answer);
+    }
+    json_decref(done);
+}
+
 /* Stops at the first that fails, so that what follows is not done by surprise. */
 static int each(struct call *c, verb_action action,
                 int (*find)(struct pal *, const char *, struct pal_domain *, struct pal_error *))
@@ -179,22 +196,76 @@ static int each(struct call *c, verb_action action,
         if (rc && c->error.code != PAL_OK)
             pal_failed_to(&c->error, "cannot %s \"%s\"", c->verb->name, c->argument[i]);
         else
-            json_array_append_new(done, json_pack("{s:s, s:i}", "name", d.name, "id", (int)d.id));
+            json_array_append_new(done, described(&d));
     }
     pal_close(&p);
-    if (c->json && c->error.code == PAL_OK) {
-        json_t *answer = pal_json_answer(c->verb->name);
-
-        json_object_set(answer, "domains", done);
-        pal_json_print(answer);
-    }
-    json_decref(done);
+    answer(c, done);
     return rc;
 }
 
 int verb_each_guest(struct call *c, verb_action action)
 {
     return each(c, action, pal_domain_find_guest);
+}
+
+static bool is_among(const struct pal_domain *list, unsigned count, uint32_t id)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (list[i].id == id)
+            return true;
+    }
+    return false;
+}
+
+/* The named guests, each once; without names all there are. -1: the error is set. */
+static int find_guests(struct call *c, struct pal *p, struct pal_domain **list)
+{
+    int count = 0, all;
+
+    if (!c->arguments) {
+        all = pal_domains(p, list, &c->error);
+        for (int i = 0; i < all; i++) {
+            if ((*list)[i].id)
+                (*list)[count++] = (*list)[i];
+        }
+        return all < 0 ? -1 : count;
+    }
+    *list = calloc(c->arguments, sizeof(**list));
+    if (!*list)
+        return pal_fail(&c->error, PAL_SYS_FAILED, "out of memory");
+    for (unsigned i = 0; i < c->arguments; i++) {
+        struct pal_domain *d = &(*list)[count];
+
+        if (pal_domain_find_guest(p, c->argument[i], d, &c->error)) {
+            free(*list);
+            return pal_failed_to(&c->error, "cannot %s \"%s\"", c->verb->name, c->argument[i]);
+        }
+        count += !is_among(*list, (unsigned)count, d->id);
+    }
+    return count;
+}
+
+int verb_all_guests(struct call *c, verb_together action)
+{
+    json_t *done = json_array();
+    struct pal_domain *list;
+    struct pal p;
+    int rc = 1;
+
+    if (!pal_open(&p, &c->error)) {
+        int count = find_guests(c, &p, &list);
+
+        if (count >= 0) {
+            rc = action(c, &p, list, (unsigned)count);
+            for (int i = 0; i < count; i++)
+                json_array_append_new(done, described(&list[i]));
+            free(list);
+        }
+        pal_close(&p);
+    }
+    pal_failed_to(&c->error, "cannot %s domains", c->verb->name);
+    answer(c, done);
+    return rc;
 }
 
 int verb_each_domain(struct call *c, verb_action action)

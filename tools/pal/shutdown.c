@@ -18,17 +18,20 @@
 #define AGAIN_SECONDS 60.0 /* for the watcher to make it again */
 
 static struct {
-    bool wait;
+    bool wait, all;
     unsigned long timeout;
-} wanted = {false, 120};
+} wanted = {.timeout = 120};
 
 static const struct argp_option options[] = {
     {"wait", 'w', NULL, 0, "Wait until it has ended (reboot: until it runs again)", 0},
     {"timeout", 't', "SECONDS", 0, "Wait, but fail after so long (120)", 0},
+    {"all", 'a', NULL, 0, "All domains that run", 0},
     {0}};
 
 static bool option(struct call *c, int key, const char *value)
 {
+    if (key == 'a')
+        return wanted.all = true;
     wanted.wait = true;
     return key == 'w' || (key == 't' && verb_number(c, value, 1000000, &wanted.timeout));
 }
@@ -92,73 +95,116 @@ static bool is_taken(struct pal *p, const struct pal_domain *d)
     return taken;
 }
 
-/* Until the kernel has taken the request, or has ended. */
-static int wait_taken(struct call *c, struct pal *p, const struct pal_domain *d)
+static bool may_be_asked(const struct pal_domain *d, struct pal_error *e)
 {
-    double until = verb_now() + TAKE_SECONDS;
-
-    while (!is_taken(p, d) && !has_ended(p, d)) {
-        if (verb_now() > until && withdraw(p, d))
-            return pal_fail(&c->error, PAL_DOM_IGNORES, "its kernel does not answer the request");
-        verb_sleep(0.02);
+    if (pal_domain_has_ended(&d->info)) {
+        pal_fail(e, PAL_DOM_STATE, "it has ended (%s)", pal_domain_reason(&d->info));
+        return false;
     }
-    return 0;
+    if (d->info.flags & XEN_DOMINF_paused) {
+        pal_fail(e, PAL_DOM_STATE, "it is paused, so it cannot answer");
+        pal_remedy(e, "let it go on first: `pal unpause %s`", d->name);
+        return false;
+    }
+    return true;
 }
 
-static int wait_ended(struct call *c, struct pal *p, const struct pal_domain *d)
-{
-    static const struct pal_phase phases[] = {{"it is ending", 1, false}};
-    struct pal_progress *progress = pal_progress_begin(c->verb->name, d->name, phases, 1);
-    double until = verb_now() + (double)wanted.timeout;
-    int rc = 0;
-
-    pal_progress_phase(progress, 0, 0);
-    while (!rc && !has_ended(p, d)) {
-        if (verb_now() > until)
-            rc = pal_fail(&c->error, PAL_DOM_TIMEOUT,
-                          withdraw(p, d) ? "its kernel has not answered within %lu s"
-                                         : "it has not ended within %lu s",
-                          wanted.timeout);
-        verb_sleep(0.05);
-    }
-    pal_progress_end(progress, !rc);
-    return rc;
-}
-
-static int ask(struct call *c, struct pal *p, struct pal_domain *d, const char *what)
+static int ask(struct pal *p, const struct pal_domain *d, const char *what, struct pal_error *e)
 {
     char path[64];
 
-    if (pal_domain_has_ended(&d->info))
-        return pal_fail(&c->error, PAL_DOM_STATE, "it has ended (%s)", pal_domain_reason(&d->info));
-    if (d->info.flags & XEN_DOMINF_paused) {
-        pal_fail(&c->error, PAL_DOM_STATE, "it is paused, so it cannot answer");
-        return pal_remedy(&c->error, "let it go on first: `pal unpause %s`", d->name);
-    }
     snprintf(path, sizeof(path), "/local/domain/%u/control/shutdown", d->id);
-    if (pal_store_write(&p->store, &c->error, path, what))
-        return -1;
-    return wanted.wait ? wait_ended(c, p, d) : wait_taken(c, p, d);
+    return pal_store_write(&p->store, e, path, what);
+}
+
+/* ---- all of them together ---- */
+
+/* One that is asked. */
+struct target {
+    struct pal_domain *d;
+    bool comes_again; /* wanted, and its file says so */
+    bool asked;       /* and nothing is known of it yet */
+    bool failed;
+};
+
+/* The last error is the verb's; those before it are told at once. */
+static void fail(struct call *c, struct target *t, struct pal_error *e)
+{
+    pal_failed_to(e, "cannot %s \"%s\"", c->verb->name, t->d->name);
+    if (c->error.code != PAL_OK)
+        pal_error_print(&c->error, stderr);
+    c->error = *e;
+    t->failed = true;
+}
+
+/* It has not done what is waited for; unless it does now. */
+static void give_up(struct call *c, struct pal *p, struct target *t)
+{
+    struct pal_error e = {0};
+    bool withdrawn = withdraw(p, t->d);
+
+    if (!wanted.wait && !withdrawn)
+        return;
+    if (!wanted.wait)
+        pal_fail(&e, PAL_DOM_IGNORES, "its kernel does not answer the request");
+    else
+        pal_fail(&e, PAL_DOM_TIMEOUT,
+                 withdrawn ? "its kernel has not answered within %lu s"
+                           : "it has not ended within %lu s",
+                 wanted.timeout);
+    fail(c, t, &e);
+}
+
+/* Until each kernel has taken the request or, with --wait, each has ended. */
+static void wait_all(struct call *c, struct pal *p, struct target *t, unsigned count)
+{
+    double until = verb_now() + (wanted.wait ? (double)wanted.timeout : TAKE_SECONDS);
+    unsigned left;
+
+    for (;;) {
+        bool late = verb_now() > until;
+
+        left = 0;
+        for (unsigned i = 0; i < count; i++) {
+            if (!t[i].asked)
+                continue;
+            if (has_ended(p, t[i].d) || (!wanted.wait && is_taken(p, t[i].d)))
+                t[i].asked = false;
+            else if (late)
+                give_up(c, p, &t[i]);
+            left += t[i].asked;
+        }
+        if (!left || late)
+            return;
+        verb_sleep(wanted.wait ? 0.05 : 0.02);
+    }
+}
+
+static void show_and_wait(struct call *c, struct pal *p, struct target *t, unsigned count)
+{
+    static const struct pal_phase phases[] = {{"ending", 1, false}};
+    struct pal_progress *progress = NULL;
+    char several[32];
+
+    snprintf(several, sizeof(several), "%u domains", count);
+    if (wanted.wait)
+        progress = pal_progress_begin(c->verb->name, count == 1 ? t->d->name : several, phases, 1);
+    pal_progress_phase(progress, 0, 0);
+    wait_all(c, p, t, count);
+    pal_progress_end(progress, c->error.code == PAL_OK);
 }
 
 /* ---- after the end ---- */
 
 /* Without the watcher nobody else sees to what has ended. */
-static int clear_away(struct call *c, struct pal *p, const struct pal_domain *d)
+static int clear_away(struct pal *p, const struct pal_domain *d, struct pal_error *e)
 {
     struct xen_domctl_getdomaininfo now;
     enum pal_action action;
 
     if (ending_is_watched() || !is_there(p, d, &now) || !pal_domain_has_ended(&now))
         return 0;
-    return ending_handle(p, d->id, &now, &action, &c->error) < 0 ? -1 : 0;
-}
-
-static int ask_poweroff(struct call *c, struct pal *p, struct pal_domain *d)
-{
-    if (ask(c, p, d, "poweroff"))
-        return -1;
-    return wanted.wait ? clear_away(c, p, d) : 0;
+    return ending_handle(p, d->id, &now, &action, e) < 0 ? -1 : 0;
 }
 
 /* Does its file say that it is made again? */
@@ -194,48 +240,116 @@ static bool runs_again(struct pal *p, struct pal_domain *d)
     return found;
 }
 
-static int wait_again(struct call *c, struct pal *p, struct pal_domain *d)
+static void wait_again(struct call *c, struct pal *p, struct target *t)
 {
     double until = verb_now() + AGAIN_SECONDS;
+    struct pal_error e = {0};
 
-    while (!runs_again(p, d)) {
+    while (!runs_again(p, t->d)) {
         if (verb_now() > until) {
-            pal_fail(&c->error, PAL_DOM_TIMEOUT, "it has ended, but it was not made again");
-            return pal_remedy(&c->error, "see what `pal watch` says (journalctl -u pal-watch)");
+            pal_fail(&e, PAL_DOM_TIMEOUT, "it has ended, but it was not made again");
+            pal_remedy(&e, "see what `pal watch` says (journalctl -u pal-watch)");
+            fail(c, t, &e);
+            return;
         }
         verb_sleep(0.05);
+    }
+}
+
+static void see_to_ended(struct call *c, struct pal *p, struct target *t, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct pal_error e = {0};
+
+        if (!t[i].failed && clear_away(p, t[i].d, &e))
+            fail(c, &t[i], &e);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if (!t[i].failed && t[i].comes_again)
+            wait_again(c, p, &t[i]);
+    }
+}
+
+/* ---- the verbs ---- */
+
+/* Of named domains none is asked unless all can be; with --all those that can be. */
+static int ask_all(struct call *c, struct pal *p, struct target *t, unsigned count, bool reboot)
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct pal_error e = {0};
+
+        if (!may_be_asked(t[i].d, &e)) {
+            fail(c, &t[i], &e);
+            if (!wanted.all)
+                return -1;
+        }
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct pal_error e = {0};
+
+        if (t[i].failed)
+            continue;
+        t[i].comes_again = reboot && wanted.wait && comes_again(t[i].d);
+        t[i].asked = !ask(p, t[i].d, reboot ? "reboot" : "poweroff", &e);
+        if (!t[i].asked)
+            fail(c, &t[i], &e);
     }
     return 0;
 }
 
-static int ask_reboot(struct call *c, struct pal *p, struct pal_domain *d)
+static int act(struct call *c, struct pal *p, struct pal_domain *list, unsigned count, bool reboot)
 {
-    bool again = wanted.wait && comes_again(d);
+    struct target *t = calloc(count + 1, sizeof(*t));
 
-    if (ask(c, p, d, "reboot"))
-        return -1;
-    if (wanted.wait && clear_away(c, p, d))
-        return -1;
-    return again ? wait_again(c, p, d) : 0;
+    if (!t)
+        return pal_fail(&c->error, PAL_SYS_FAILED, "out of memory");
+    for (unsigned i = 0; i < count; i++)
+        t[i].d = &list[i];
+    if (count && !ask_all(c, p, t, count, reboot)) {
+        show_and_wait(c, p, t, count);
+        if (wanted.wait)
+            see_to_ended(c, p, t, count);
+    }
+    free(t);
+    return c->error.code == PAL_OK ? 0 : -1;
+}
+
+static int shut_down(struct call *c, struct pal *p, struct pal_domain *list, unsigned count)
+{
+    return act(c, p, list, count, false);
+}
+
+static int reboot(struct call *c, struct pal *p, struct pal_domain *list, unsigned count)
+{
+    return act(c, p, list, count, true);
+}
+
+static int run(struct call *c, verb_together together)
+{
+    if (wanted.all == (c->arguments > 0))
+        return pal_fail(&c->error, PAL_USE_ARGUMENTS,
+                        wanted.all ? "it is names, or --all" : "NAME... or --all is missing");
+    return verb_all_guests(c, together);
 }
 
 static int run_shutdown(struct call *c)
 {
-    return verb_each_guest(c, ask_poweroff);
+    return run(c, shut_down);
 }
 
 static int run_reboot(struct call *c)
 {
-    return verb_each_guest(c, ask_reboot);
+    return run(c, reboot);
 }
 
 const struct verb verb_shutdown = {
     .name = "shutdown",
     .aliases = "stop",
     .summary = "Ask domains to shut down",
-    .arguments = "NAME...",
-    .details = "What follows its end is said by <on_poweroff> in the domain's file.",
-    .least = 1,
+    .arguments = "[NAME...]",
+    .details =
+        "All are asked and waited for at the same time. What follows a domain's end is said by "
+        "<on_poweroff> in its file.",
     .most = ARGUMENTS_MAX,
     .words = WORDS_DOMAIN,
     .progress = true,
@@ -247,9 +361,10 @@ const struct verb verb_shutdown = {
 const struct verb verb_reboot = {
     .name = "reboot",
     .summary = "Ask domains to reboot",
-    .arguments = "NAME...",
-    .details = "What follows its end is said by <on_reboot> in the domain's file.",
-    .least = 1,
+    .arguments = "[NAME...]",
+    .details =
+        "All are asked and waited for at the same time. What follows a domain's end is said by "
+        "<on_reboot> in its file.",
     .most = ARGUMENTS_MAX,
     .words = WORDS_DOMAIN,
     .progress = true,

@@ -60,6 +60,11 @@ int verb_each_guest(struct call *c, verb_action action);
 /* The same, domain 0 too. */
 int verb_each_domain(struct call *c, verb_action action);
 
+/* For verbs that act on the named domains (each once) or, without names, on all, at the same time: open, find them all, act, tell. */
+typedef int (*verb_together)(struct call *c, struct pal *p, struct pal_domain *list,
+                             unsigned count);
+int verb_all_guests(struct call *c, verb_together action);
+
 /* Seconds on a clock that only goes forward. */
 double verb_now(void);
 /* Wait so long, at most. */

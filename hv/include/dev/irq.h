@@ -30,7 +30,7 @@ struct msi_source {
 };
 /* Find the capability and, for MSI-X, map the entry of the table that the device's own BAR names;
  * `table`, what domain 0 believes to be that BAR, must agree. 0, -ENODEV, -EINVAL, -ENOMEM. The
- * source is masked. */
+ * device is not touched: the source may be another's, in use. */
 int msi_open(struct msi_source *s, uint32_t sbdf, unsigned entry, uint64_t table);
 void msi_write(const struct msi_source *s, uint8_t vector, uint32_t apic_id);
 void msi_mask(const struct msi_source *s, bool masked);

@@ -63,6 +63,9 @@ for verb in verbs:
 fails(["frobnicate"], 2, "PAL-USE-002")
 fails(["help", "frobnicate"], 2, "PAL-USE-002")
 fails(["completion", "tcsh"], 2, "PAL-USE-001")
+for verb in "shutdown", "reboot":
+    fails([verb], 2, "PAL-USE-001")
+    fails([verb, "web", "--all"], 2, "PAL-USE-001")
 fails(["set", "web"], 2, "PAL-USE-001")
 fails(["set", "web", "--weight", "0"], 2, "PAL-USE-001")
 fails(["set", "web", "--weight", "x"], 2, "PAL-USE-001")
