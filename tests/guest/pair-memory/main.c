@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Invariants 23, 25, 18, 11, 55 and 64 with a second domain: memory that goes from one to another is never written by the first and holds
+ * Invariants 23, 24, 25, 18, 11, 55 and 64 with a second domain: memory that goes from one to another is never written by the first and holds
  * nothing of it; a domain's maximum holds at every moment; storms of calls, events and messages that can be provoked
  * keep neither the witness nor the log busy.
  *
@@ -60,6 +60,26 @@ static void grow_and_shrink(void *arg)
     }
 }
 
+/* The same with the other call, which takes frames many at a time; numbers as large as they get say nothing of ours. */
+static void fill_and_shrink(void *arg)
+{
+    xen_pfn_t list[64];
+
+    (void)arg;
+    while (!over) {
+        long got, now;
+
+        for (unsigned int i = 0; i < 64; i++)
+            list[i] = (1ul << 40) + i;
+        got = change(XENMEM_populate_physmap, list, 64);
+        now = reservation();
+        if (now > most)
+            most = now;
+        if (got > 0)
+            change(XENMEM_decrease_reservation, list, (unsigned int)got);
+    }
+}
+
 static int64_t at_the_maximum(uint64_t maximum)
 {
     long before = reservation();
@@ -67,7 +87,7 @@ static int64_t at_the_maximum(uint64_t maximum)
     over = 0;
     most = 0;
     vcpu_run(1, grow_and_shrink, NULL);
-    vcpu_run(2, grow_and_shrink, NULL);
+    vcpu_run(2, fill_and_shrink, NULL);
     for (unsigned int i = 0; test_race(i, most > before ? 3000 : ~0u); i++)
         if (reservation() > (long)maximum)
             test_true("25c", "more than the maximum", false);
@@ -77,6 +97,81 @@ static int64_t at_the_maximum(uint64_t maximum)
     test_true("25c", "never more than the maximum", most <= (long)maximum && most > before);
     test_eq("25c", "afterwards as before", reservation(), before);
     return 0;
+}
+
+/* ---- 25: a maximum that moves ---- */
+
+/* Both ways of growing at once, until told to stop. */
+static int64_t grow_on(uint64_t arg)
+{
+    (void)arg;
+    over = 0;
+    vcpu_run(1, grow_and_shrink, NULL);
+    vcpu_run(2, fill_and_shrink, NULL);
+    while (!pair_told_to_stop())
+        vcpu_yield();
+    over = 1;
+    vcpu_join(1);
+    vcpu_join(2);
+    return 0;
+}
+
+static uint64_t pages_of(unsigned int id)
+{
+    struct xen_domctl_getdomaininfo info;
+
+    if (control_domctl(XEN_DOMCTL_getdomaininfo, id, &info, sizeof(info)))
+        console_panic("no information on domain %u", id);
+    return info.tot_pages;
+}
+
+static void set_maximum(unsigned int id, uint64_t pages)
+{
+    struct xen_domctl_max_mem m = {.max_memkb = pages * 4};
+
+    test_eq("25e", "a maximum", control_domctl(XEN_DOMCTL_max_mem, id, &m, sizeof(m)), 0);
+}
+
+/*
+ * Domain 0 moves the maximum, and adds frames itself, while the attacker grows as it can. Who has more than a new
+ * maximum keeps it, and gets nothing until it has less.
+ */
+static void moving_maximum(uint64_t pages)
+{
+    static uint64_t mfns[CONTROL_PAGES_MAX];
+    unsigned int id = pair_id(pair_attacker), over_it = 0, looks = 0, added = 0;
+
+    pair_start(pair_attacker, grow_on, 0);
+    for (unsigned int i = 0; test_race(i, looks > 4000 ? 400 : ~0u); i++) {
+        uint64_t maximum = pages + test_random() % 128, last, now;
+
+        set_maximum(id, maximum);
+        last = pages_of(id);
+        for (unsigned int k = 0; k < 20; k++, looks++) {
+            if (k % 8 == 7) {
+                long got = control_populate(id, 4, mfns);
+
+                added += got > 0;
+                for (long n = 0; n < got; n++) {
+                    struct xen_memory_reservation r = {.nr_extents = 1, .domid = (domid_t)id};
+
+                    set_xen_guest_handle(r.extent_start, &mfns[n]);
+                    test_eq("25e", "what was added", hc_memory(XENMEM_decrease_reservation, &r), 1);
+                }
+            }
+            now = pages_of(id);
+            over_it += now > (last > maximum ? last : maximum);
+            last = now;
+        }
+    }
+    pair_tell_to_stop(pair_attacker);
+    test_eq("25e", "grower", pair_wait(pair_attacker), 0);
+    test_note("%u looks, frames added %u times", looks, added);
+    test_eq("25e", "more than the maximum", over_it, 0);
+    test_true("25e", "domain 0 could add some", added > 0);
+    test_eq("25e", "afterwards as before", pages_of(id), pages);
+    set_maximum(id, pages + 100);
+    pair_check("25e");
 }
 
 /* ---- 23 and 18: stale translations of memory that was given back ---- */
@@ -90,70 +185,125 @@ static void write_on(void *arg)
             trap_write(HC_ADDR(mm_va(pool[i])) + 8 * (i + 1), 0x5757575757575757);
 }
 
-static volatile uint64_t given;
+/* Take the pool's pages out of the tables without a flush; `list` gets their frames. */
+static void unmap_pool(xen_pfn_t *list)
+{
+    for (unsigned int i = 0; i < POOL; i++) {
+        list[i] = mm_mfn(pool[i]);
+        hc_update_va(HC_ADDR(mm_va(pool[i])), 0, UVMF_NONE);
+    }
+}
 
+static int map_pool(const xen_pfn_t *list)
+{
+    for (unsigned int i = 0; i < POOL; i++) {
+        mm_set_p2m(pool[i], list[i]);
+        if (hc_update_va(HC_ADDR(mm_va(pool[i])), list[i] << 12 | PTE_RW, UVMF_NONE))
+            return -1;
+    }
+    return 0;
+}
+
+static long exchange_pool(xen_pfn_t *in, xen_pfn_t *out)
+{
+    struct xen_memory_exchange x = {.in = {.nr_extents = POOL, .domid = DOMID_SELF},
+                                    .out = {.nr_extents = POOL, .domid = DOMID_SELF}};
+
+    set_xen_guest_handle(x.in.extent_start, in);
+    set_xen_guest_handle(x.out.extent_start, out);
+    return hc_memory(XENMEM_exchange, &x);
+}
+
+/* By giving back and taking, and every other time by exchange. */
 static int64_t give_back(uint64_t rounds)
 {
     make_pool();
     over = 0;
     vcpu_run(1, write_on, NULL);
     for (uint64_t n = 0; n < rounds && !pair_told_to_stop(); n++) {
-        xen_pfn_t list[POOL];
+        xen_pfn_t list[POOL], numbers[POOL];
 
-        for (unsigned int i = 0; i < POOL; i++) {
-            list[i] = mm_mfn(pool[i]);
-            hc_update_va(HC_ADDR(mm_va(pool[i])), 0, UVMF_NONE); /* without a flush */
-        }
-        change(XENMEM_decrease_reservation, list, POOL);
-        given++;
+        unmap_pool(list);
         for (unsigned int i = 0; i < POOL; i++)
-            list[i] = pool[i];
-        while (change(XENMEM_populate_physmap, list, POOL) != POOL)
-            ;
-        for (unsigned int i = 0; i < POOL; i++) {
-            mm_set_p2m(pool[i], list[i]);
-            if (hc_update_va(HC_ADDR(mm_va(pool[i])), list[i] << 12 | PTE_RW, UVMF_NONE))
-                return -1;
+            numbers[i] = pool[i];
+        if (n % 2) {
+            while (exchange_pool(list, numbers))
+                for (unsigned int i = 0; i < POOL; i++)
+                    numbers[i] = pool[i];
+        } else {
+            change(XENMEM_decrease_reservation, list, POOL);
+            while (change(XENMEM_populate_physmap, numbers, POOL) != POOL)
+                for (unsigned int i = 0; i < POOL; i++)
+                    numbers[i] = pool[i];
         }
+        if (map_pool(numbers))
+            return -1;
     }
     over = 1;
     vcpu_join(1);
     return 0;
 }
 
-/* Another domain takes memory meanwhile; domain 0 looks at what it got: zeroes, now and later. */
-static void memory_changes_hands(void)
+static unsigned int looked, bad;
+
+/* Another domain takes memory; domain 0 looks at what it got: zeroes, now and later. */
+static void look_at_another(uint64_t pages)
 {
     static uint64_t mfns[CONTROL_PAGES_MAX];
-    unsigned int looked = 0, bad = 0;
+    long id = control_create(0, 1), got;
+
+    if (id < 0)
+        console_panic("no domain: %ld", id);
+    got = control_populate((unsigned int)id, pages, mfns);
+    for (unsigned int pass = 0; pass < 2; pass++)
+        for (long i = 0; i < got; i++) {
+            const void *p = control_window(9, (unsigned int)id, mfns[i]);
+
+            if (!p)
+                continue;
+            looked++;
+            bad += !string_all(p, 0, MM_PAGE);
+        }
+    control_window_close(9);
+    control_destroy((unsigned int)id);
+}
+
+static void memory_changes_hands(void)
+{
     uint64_t until;
 
+    looked = bad = 0;
     pair_start(pair_attacker, give_back, 1000000);
     until = event_now() + 2500000000;
-    for (unsigned int n = 0; event_now() < until || n < 3; n++) {
-        long id = control_create(0, 1), got;
-
-        if (id < 0)
-            console_panic("no domain: %ld", id);
-        got = control_populate((unsigned int)id, 200, mfns);
-        for (unsigned int pass = 0; pass < 2; pass++)
-            for (long i = 0; i < got; i++) {
-                const void *p = control_window(9, (unsigned int)id, mfns[i]);
-
-                if (!p)
-                    continue;
-                looked++;
-                bad += !string_all(p, 0, MM_PAGE);
-            }
-        control_window_close(9);
-        control_destroy((unsigned int)id);
-    }
+    for (unsigned int n = 0; event_now() < until || n < 3; n++)
+        look_at_another(200);
     pair_tell_to_stop(pair_attacker);
     test_eq("23c", "giver", pair_wait(pair_attacker), 0);
     test_note("%u looks at new pages", looked);
     test_true("23c", "looked", looked > 500);
     test_eq("23c", "pages that were not zero", bad, 0);
     pair_check("23c");
+}
+
+/* Its death, at any moment of all this, is no other way to keep a translation. */
+static void memory_of_the_dead(void)
+{
+    looked = bad = 0;
+    for (unsigned int n = 0; n < 6; n++) {
+        uint64_t until;
+
+        pair_start(pair_attacker, give_back, 1000000);
+        until = event_now() + 1000000 + test_random() % 20000000;
+        while (event_now() < until)
+            vcpu_yield();
+        pair_kill_attacker();
+        look_at_another(CONTROL_PAGES_MAX);
+        pair_gone("23d");
+        pair_new_attacker(3);
+    }
+    test_true("23d", "looked", looked > 6000);
+    test_eq("23d", "pages of the dead that were not zero", bad, 0);
+    pair_check("23d");
 }
 
 /* Through a grant, the same: the witness's page, unmapped, is written no more. */
@@ -410,6 +560,71 @@ static void many_crashes(void)
     pair_check("64c");
 }
 
+/* ---- 24: an exchange of what others hold ---- */
+
+/* Pages that the witness maps and unmaps by grant; those it holds at the moment stay, none gets lost. */
+static int64_t exchange_granted(uint64_t arg)
+{
+    unsigned int moved = 0, kept = 0;
+    long before = reservation();
+
+    make_pool();
+    grant_init();
+    for (unsigned int i = 0; i < POOL; i++)
+        grant_offer(60 + i, (unsigned int)pair_facts()->other, mm_mfn(pool[i]), 0);
+    while (!pair_told_to_stop())
+        for (unsigned int i = 0; i < POOL; i++) {
+            xen_pfn_t in = mm_mfn(pool[i]), out = pool[i];
+            struct xen_memory_exchange x = {.in = {.nr_extents = 1, .domid = DOMID_SELF},
+                                            .out = {.nr_extents = 1, .domid = DOMID_SELF}};
+
+            set_xen_guest_handle(x.in.extent_start, &in);
+            set_xen_guest_handle(x.out.extent_start, &out);
+            hc_update_va(HC_ADDR(mm_va(pool[i])), 0, UVMF_TLB_FLUSH);
+            if (!hc_memory(XENMEM_exchange, &x)) {
+                moved++;
+                mm_set_p2m(pool[i], out);
+                grant_revoke(60 + i);
+                grant_offer(60 + i, (unsigned int)pair_facts()->other, out, 0);
+            } else {
+                kept++;
+            }
+            test_eq(
+                "24f", "the page, old or new",
+                hc_update_va(HC_ADDR(mm_va(pool[i])), mm_mfn(pool[i]) << 12 | PTE_RW, UVMF_NONE),
+                0);
+        }
+    test_note("%u exchanged, %u refused", moved, kept);
+    test_eq("24f", "frames", reservation(), before);
+    for (unsigned int i = 0; i < POOL; i++)
+        grant_revoke(60 + i);
+    return moved && kept ? (int64_t)arg : -1;
+}
+
+static int64_t map_on(uint64_t rounds)
+{
+    grant_init();
+    for (uint64_t n = 0; n < rounds; n++)
+        for (unsigned int i = 0; i < POOL; i++) {
+            uint32_t h;
+
+            if (!grant_map_at(10, (unsigned int)pair_facts()->other, 60 + i, 0, &h)) {
+                trap_write(grant_va(10), n);
+                grant_unmap(h, grant_va(10), 0);
+            }
+        }
+    return (int64_t)rounds;
+}
+
+static void exchanged_under_a_grant(void)
+{
+    pair_start(pair_attacker, exchange_granted, 5);
+    test_eq("24f", "mapper", pair_run(pair_witness, map_on, 150), 150);
+    pair_tell_to_stop(pair_attacker);
+    test_eq("24f", "exchanger", pair_wait(pair_attacker), 5);
+    pair_check("24f");
+}
+
 static void story(void)
 {
     struct xen_domctl_max_mem m;
@@ -422,7 +637,10 @@ static void story(void)
     test_eq("25c", "a maximum",
             control_domctl(XEN_DOMCTL_max_mem, pair_id(pair_attacker), &m, sizeof(m)), 0);
     pair_attack("25c", at_the_maximum, pages + 100);
+    moving_maximum(pages);
     memory_changes_hands();
+    memory_of_the_dead();
+    exchanged_under_a_grant();
     grant_taken_back();
     pair_attack("55a", deadlines, 0);
     pair_attack("55c", expiries, 0);
