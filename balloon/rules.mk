@@ -17,9 +17,9 @@ $(TOOLS)/pal-balloond.8: balloon/daemon/pal-balloond.8.scd
 	$(call Q,MAN,$@)scdoc <$< >$@
 
 # For guests: one static file.
-$(TOOLS)/pal-agent: guest/agent/pal-agent.c balloon/rules.mk
+$(TOOLS)/pal-agent: guest/agent/pal-agent.c tools/libpal/meminfo.c tools/libpal/meminfo.h balloon/rules.mk
 	@mkdir -p $(@D)
-	$(call Q,LD,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -static -s -o $@ $< \
+	$(call Q,LD,$@)$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Itools -static -s -o $@ $(filter %.c,$^) \
 	    -lxenstore -lxentoolcore -lpthread
 
 install: install-balloon

@@ -9,10 +9,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <xenstore.h>
+
+#include "libpal/meminfo.h"
 
 #define NODE     "data/pal-memory"
 #define PERIOD_S 2
@@ -23,49 +24,18 @@ struct state {
     unsigned pressure;
 };
 
-static bool read_meminfo(struct state *s)
-{
-    uint64_t total = 0, available = 0, swap = 0, swap_free = 0, kib;
-    FILE *file = fopen("/proc/meminfo", "r");
-    char line[128], name[32];
-
-    if (!file)
-        return false;
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "%31[^:]: %" SCNu64, name, &kib) != 2)
-            continue;
-        if (!strcmp(name, "MemTotal"))
-            total = kib;
-        else if (!strcmp(name, "MemAvailable"))
-            available = kib;
-        else if (!strcmp(name, "SwapTotal"))
-            swap = kib;
-        else if (!strcmp(name, "SwapFree"))
-            swap_free = kib;
-    }
-    fclose(file);
-    s->used = total > available ? total - available : 0;
-    s->swapped = swap > swap_free ? swap - swap_free : 0;
-    return total != 0;
-}
-
-/* Pages that the kernel gave back are no longer in MemTotal; those that it never counted are used. */
-static uint64_t uncounted(void)
+/* All that the domain has, whether its kernel counts it or not; 0 when the driver does not say. */
+static uint64_t read_current(void)
 {
     FILE *file = fopen("/sys/devices/system/xen_memory/xen_memory0/info/current_kb", "r");
-    uint64_t current = 0, total = 0;
-    char line[128];
+    uint64_t current = 0;
 
-    if (!file || fscanf(file, "%" SCNu64, &current) != 1)
-        current = 0;
-    if (file)
+    if (file) {
+        if (fscanf(file, "%" SCNu64, &current) != 1)
+            current = 0;
         fclose(file);
-    file = fopen("/proc/meminfo", "r");
-    if (file && fgets(line, sizeof(line), file) && sscanf(line, "MemTotal: %" SCNu64, &total) != 1)
-        total = 0;
-    if (file)
-        fclose(file);
-    return total && current > total ? current - total : 0;
+    }
+    return current;
 }
 
 /* Kernels without pressure accounting tell of none. */
@@ -110,6 +80,7 @@ static bool tell(struct xs_handle *store, const struct state *s)
 int main(void)
 {
     struct state told = {0}, now;
+    struct meminfo m;
     struct xs_handle *store = xs_open(0);
     bool first = true;
 
@@ -118,11 +89,12 @@ int main(void)
         return 1;
     }
     for (;; sleep(PERIOD_S)) {
-        if (!read_meminfo(&now)) {
+        if (!meminfo_read(&m)) {
             fprintf(stderr, "pal-agent: /proc/meminfo tells nothing\n");
             return 1;
         }
-        now.used += uncounted();
+        now.used = meminfo_used(&m, read_current());
+        now.swapped = m.swap > m.swap_free ? m.swap - m.swap_free : 0;
         now.pressure = read_pressure();
         if (!first && !notable(&now, &told))
             continue;

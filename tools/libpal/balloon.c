@@ -8,6 +8,7 @@
 
 #include "libpal/interrupt.h"
 #include "libpal/ledger.h"
+#include "libpal/meminfo.h"
 #include "libpal/progress.h"
 
 #define POLL_S        0.05
@@ -41,26 +42,11 @@ static void read_agent(struct pal *p, uint32_t id, struct pal_memory *m)
 /* Domain 0 is ourselves: its own account is at hand. */
 static void read_own(struct pal_memory *m)
 {
-    FILE *file = fopen("/proc/meminfo", "r");
-    uint64_t total = 0, available = 0, kib;
-    char line[128], name[32];
+    struct meminfo own;
 
-    while (file && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "%31[^:]: %" SCNu64, name, &kib) != 2)
-            continue;
-        if (!strcmp(name, "MemTotal"))
-            total = kib;
-        else if (!strcmp(name, "MemAvailable"))
-            available = kib;
-    }
-    if (file)
-        fclose(file);
-    /* What its kernel never counted is used, too. */
-    uint64_t never = m->current_kib > total ? m->current_kib - total : 0;
-    m->has_agent = total != 0;
-    m->used_kib = total - available + never;
+    m->has_agent = m->has_minimum = meminfo_read(&own);
+    m->used_kib = meminfo_used(&own, m->current_kib);
     m->min_kib = m->used_kib + DOM0_FREE_KIB;
-    m->has_minimum = m->has_agent;
 }
 
 int pal_memory_of(struct pal *p, const struct pal_domain *d, struct pal_memory *m,
@@ -150,12 +136,19 @@ static int ask(struct pal *p, const struct pal_domain *d, uint64_t kib, struct p
     return set_target(p, d->id, kib, e);
 }
 
+/* A promise was made for growth only; another of this process, for which others shrink, must stay. */
+static void release_growth(const struct pal_memory *m, uint64_t kib)
+{
+    if (kib > m->current_kib)
+        pal_ledger_release();
+}
+
 int pal_balloon_ask(struct pal *p, const struct pal_domain *d, uint64_t kib, struct pal_error *e)
 {
-    struct pal_memory m;
+    struct pal_memory m = {.current_kib = UINT64_MAX};
     int rc = ask(p, d, kib, &m, e);
 
-    pal_ledger_release();
+    release_growth(&m, kib);
     return rc;
 }
 
@@ -234,7 +227,7 @@ int pal_balloon_wait(struct pal *p, const struct pal_domain *d, uint64_t kib, do
                      uint64_t *reached_kib, struct pal_error *e)
 {
     struct watch w = {.target = kib, .moved = now(), .until = now() + deadline};
-    struct pal_memory m;
+    struct pal_memory m = {.current_kib = UINT64_MAX};
     int rc = ask(p, d, kib, &m, e);
 
     w.from = w.at = m.current_kib;
@@ -245,6 +238,6 @@ int pal_balloon_wait(struct pal *p, const struct pal_domain *d, uint64_t kib, do
     if (!rc && (*end == PAL_BALLOON_FLOOR || *end == PAL_BALLOON_SILENT))
         rc = set_target(p, d->id, w.at, e);
     *reached_kib = w.at;
-    pal_ledger_release();
+    release_growth(&m, kib);
     return rc;
 }

@@ -141,6 +141,28 @@ int pal_ledger_promised(struct pal_hv *hv, uint64_t *kib, struct pal_error *e)
     return 0;
 }
 
+/* Ours becomes the one promise of this process. */
+static int enter_ours(struct ledger *l, uint64_t kib, struct pal_error *e)
+{
+    drop_ours(l);
+    if (l->count == PROMISES_MAX)
+        return pal_fail(e, PAL_SYS_FAILED, "too many domains are being started at once");
+    l->promise[l->count++] = (struct promise){getpid(), started(getpid()), NOBODY, kib};
+    return ledger_write(l, e);
+}
+
+int pal_ledger_want(uint64_t kib, struct pal_error *e)
+{
+    struct ledger l;
+    int rc;
+
+    if (ledger_open(&l, e))
+        return -1;
+    rc = enter_ours(&l, kib, e);
+    close(l.file);
+    return rc;
+}
+
 int pal_ledger_promise(struct pal_hv *hv, uint64_t kib, uint64_t *missing, struct pal_error *e)
 {
     struct xen_sysctl_physinfo host;
@@ -163,13 +185,7 @@ int pal_ledger_promise(struct pal_hv *hv, uint64_t kib, uint64_t *missing, struc
                  kib >> 10, free_kib >> 10, others >> 10);
         goto out;
     }
-    drop_ours(&l);
-    if (l.count == PROMISES_MAX) {
-        pal_fail(e, PAL_SYS_FAILED, "too many domains are being started at once");
-        goto out;
-    }
-    l.promise[l.count++] = (struct promise){getpid(), started(getpid()), NOBODY, kib};
-    rc = ledger_write(&l, e);
+    rc = enter_ours(&l, kib, e);
 out:
     close(l.file);
     return rc;

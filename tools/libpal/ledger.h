@@ -14,6 +14,9 @@ int pal_ledger_promised(struct pal_hv *hv, uint64_t *kib, struct pal_error *e);
 /* Promise ourselves so much; a process has one promise, a new one takes the place of the old. Fails
  * with PAL_MEM_HOST, and *missing set, when what is free does not cover all promises. */
 int pal_ledger_promise(struct pal_hv *hv, uint64_t kib, uint64_t *missing, struct pal_error *e);
+/* The same without a look at what is free: it is on its way. Until pal_ledger_promise agrees, or it is released, what gets
+ * free is nobody else's, and pal-balloond takes from others for it. */
+int pal_ledger_want(uint64_t kib, struct pal_error *e);
 /* It is for that domain: what the domain has is taken off. */
 int pal_ledger_settle(uint32_t domain, struct pal_error *e);
 void pal_ledger_release(void);

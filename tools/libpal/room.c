@@ -1,15 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "libpal/room.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "libpal/interrupt.h"
 #include "libpal/ledger.h"
+#include "libpal/record.h"
 
 #define MIB        1024u /* KiB */
 #define ATTEMPTS   3     /* others may take what was just freed */
 #define DEADLINE_S 30.0
+#define NAP_NS     50000000l
+#define QUEUE_S    600 /* others who make room come first, so long at most */
 
 /* What a domain must keep: its minimum, and what it says that it uses with a little more. */
 static uint64_t floor_of(const struct pal_memory *m)
@@ -52,6 +61,14 @@ static void tell(const struct pal_giver *g, int count)
                     (g[i].current_kib - g[i].give_kib) / MIB, g[i].floor_kib / MIB);
 }
 
+static bool has_given(struct pal *p, const struct pal_giver *g)
+{
+    struct pal_error gone = {0};
+    struct pal_memory m;
+
+    return pal_memory_of(p, &g->domain, &m, &gone) || m.current_kib <= g->current_kib - g->give_kib;
+}
+
 /* Ask all of them, then wait for each: they move at the same time. One that fails to move is no error
  * here: what is free afterwards decides. */
 static void carry_out(struct pal *p, const struct pal_giver *g, int count)
@@ -67,7 +84,7 @@ static void carry_out(struct pal *p, const struct pal_giver *g, int count)
         enum pal_balloon_end end;
         uint64_t reached;
 
-        if (g[i].give_kib && !pal_interrupt_signal())
+        if (g[i].give_kib && !has_given(p, &g[i]) && !pal_interrupt_signal())
             pal_balloon_wait(p, &g[i].domain, g[i].current_kib - g[i].give_kib, DEADLINE_S, NULL,
                              &end, &reached, &ignored);
     }
@@ -95,7 +112,31 @@ static int give_room(struct pal *p, uint64_t missing, struct pal_error *e)
                : 0;
 }
 
-int pal_room_make(struct pal *p, uint64_t kib, struct pal_error *e)
+/* One at a time: two who divide the same domains' memory would undo what the other has asked for. Returns the
+ * lock, to be closed, or -1. */
+static int take_turn(struct pal_error *e)
+{
+    const struct timespec nap = {0, NAP_NS};
+    char path[256];
+    int lock;
+
+    pal_record_path(path, sizeof(path), "room");
+    lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0)
+        return pal_fail(e, PAL_SYS_FAILED, "%s: %s", path, strerror(errno));
+    for (long naps = 0; flock(lock, LOCK_EX | LOCK_NB); naps++) {
+        if (naps >= QUEUE_S * (1000000000l / NAP_NS))
+            pal_fail(e, PAL_SYS_FAILED, "others have been making room for %d s", QUEUE_S);
+        if (e->code != PAL_OK || pal_interrupt_check(e)) {
+            close(lock);
+            return -1;
+        }
+        nanosleep(&nap, NULL);
+    }
+    return lock;
+}
+
+static int make_in_turn(struct pal *p, uint64_t kib, struct pal_error *e)
 {
     struct pal_error why = {0};
     uint64_t missing = 0;
@@ -104,8 +145,31 @@ int pal_room_make(struct pal *p, uint64_t kib, struct pal_error *e)
         why = (struct pal_error){0};
         if (!pal_ledger_promise(&p->hv, kib, &missing, &why))
             return 0;
-        if (!missing || give_room(p, missing, e) || pal_interrupt_check(e))
+        if (!missing || pal_ledger_want(kib, e) || give_room(p, missing, e) ||
+            pal_interrupt_check(e))
             break;
     }
+    /* Who came last may have been given it at the very end. */
+    if (e->code == PAL_OK && !pal_ledger_promise(&p->hv, kib, &missing, &why))
+        return 0;
+    pal_ledger_release();
     return pal_fail(e, why.code, "%s", why.why);
+}
+
+int pal_room_make(struct pal *p, uint64_t kib, struct pal_error *e)
+{
+    struct pal_error why = {0};
+    uint64_t missing = 0;
+    int lock, rc;
+
+    if (!pal_ledger_promise(&p->hv, kib, &missing, &why))
+        return 0;
+    if (!missing)
+        return pal_fail(e, why.code, "%s", why.why);
+    lock = take_turn(e);
+    if (lock < 0)
+        return -1;
+    rc = make_in_turn(p, kib, e);
+    close(lock);
+    return rc;
 }
