@@ -18,6 +18,8 @@ ROWS = {
     "event_round_trip": "event round trip of two guests",
     "grant_map_one": "grant map + unmap, one page",
     "grant_map": "grant map + unmap, of 32, a page",
+    "region_map_one": "region map + unmap, one page",
+    "region_map": "region map + unmap, of 32, a page",
     "grant_copy": "grant copy, of 32, a page",
     "disk_write": "virtual disk, write a page",
     "disk_read": "virtual disk, read a page",
@@ -33,7 +35,7 @@ ROWS = {
 # In a guest: the rows of micro.c with this before their names.
 GUEST = "guest_"
 # The share of the peer's figure that a row may take; the others: all of it.
-SHARE = {"create": 0.25, "balloon_hv_out": 0.5, "balloon_hv_in": 0.5}
+SHARE = {"create": 0.25, "region_map": 0.5, "balloon_hv_out": 0.5, "balloon_hv_in": 0.5}
 PARTS = ("life", "pair", "micro", "disk", "net", "balloon")
 XL_SAVE = "usr/lib/xen-4.17/bin/libxl-save-helper"
 

@@ -8,6 +8,7 @@
  * Neither has a store: the measuring one tries the domains after its own and their first ports until a port is meant for it.
  * Once it is bound all is ready, since the server allocates the port last.
  */
+#include <abi/pal.h>
 #include <bare/console.h>
 #include <bare/event.h>
 #include <bare/hypercall.h>
@@ -124,6 +125,12 @@ static void give_pages(void)
     }
 }
 
+/* Where the mapped pages come from: the peer's grants, or a region that both are on the list of. */
+static struct {
+    domid_t domain;
+    uint32_t first;
+} source;
+
 static void map_unmap_once(unsigned int pages)
 {
     static struct gnttab_map_grant_ref map[PAGES];
@@ -133,8 +140,8 @@ static void map_unmap_once(unsigned int pages)
     for (unsigned int i = 0; i < pages; i++)
         map[i] = (struct gnttab_map_grant_ref){.host_addr = WINDOW + (1 + i) * MM_PAGE,
                                                .flags = GNTMAP_host_map,
-                                               .ref = FIRST_REF + i,
-                                               .dom = (domid_t)peer};
+                                               .ref = source.first + i,
+                                               .dom = source.domain};
     status = grant_op(GNTTABOP_map_grant_ref, map, pages);
     for (unsigned int i = 0; i < pages; i++) {
         if (status || map[i].status)
@@ -198,6 +205,16 @@ static void round_trips(unsigned int count)
     }
 }
 
+/* Without regions (on the peer) the rows about them are what one has instead: grants. */
+static void use_region(void)
+{
+    struct pal_region_info info = {.slot = 0};
+
+    if (hypercall(__HYPERVISOR_pal_op, PALOP_region_info, HC_ADDR(&info), 0, 0, 0) == 0 &&
+        info.pages >= PAGES)
+        source.domain = PAL_DOMID_REGION, source.first = PAL_REGION_REF(info.slot, 0);
+}
+
 static void measure(const char *row, void (*run)(unsigned int))
 {
     uint64_t best = ~0ul;
@@ -243,9 +260,14 @@ int main(void)
     event_clear(port); /* whoever binds finds an event there */
     event_set_handler(port, on_answer);
     measure("event_round_trip", round_trips);
+    source.domain = (domid_t)peer;
+    source.first = FIRST_REF;
     measure("grant_map_one", map_unmap_one);
     measure("grant_map", map_unmap);
     measure("grant_copy", copy);
+    use_region();
+    measure("region_map_one", map_unmap_one);
+    measure("region_map", map_unmap);
     status = event_close(port);
     console_printf("BENCH-END %ld\r\n", status);
     console_poweroff(SHUTDOWN_poweroff);

@@ -27,7 +27,7 @@ flock 9
 
 # The guest's own small image.
 "$here/mkinitrd.py" --kernel "$cache/linux-6.1" --only xen_blkfront --only xen_netfront --only af_packet --only ext4 \
-    --only crc32c_generic --init "$here/guest/init" --add "bin/pal-agent=$build/tools/pal-agent" -o "$out/guest-initrd.gz"
+    --only crc32c_generic --only xen_gntdev --only xen_evtchn --only xen_privcmd --init "$here/guest/init" --add "bin/pal-agent=$build/tools/pal-agent" -o "$out/guest-initrd.gz"
 
 set --
 add() { # guest path, file
