@@ -114,6 +114,8 @@ static int claim_locked(struct grant_table *t, uint32_t handle, unsigned parts,
     m = grant_mapping_at(t, handle);
     if (!m->parts || (parts & ~m->parts) || m->busy == UINT8_MAX)
         return GNTST_bad_handle;
+    if (unlikely(m->flags & MAPPING_WANTED))
+        return CLAIM_LATER;
     if (dev_bus_addr && dev_bus_addr != mfn_to_maddr(mfn(m->frame)).a)
         return GNTST_bad_dev_addr;
     *copy = *m;
@@ -178,12 +180,14 @@ unsigned grant_mappings_revoke(struct grant_table *t, const struct region_member
         if (!is_victim(m, member, writable_only))
             continue;
         *wait = m->busy;
-        if (*wait)
+        if (*wait) {
+            m->flags |= MAPPING_WANTED; /* a guest could keep it busy for ever */
             break;
+        }
         victim[found++] = *m;
         fetch_sub(&m->member->mappings, 1);
         m->member = NULL;
-        m->flags |= MAPPING_REVOKED;
+        m->flags = (uint16_t)((m->flags & ~MAPPING_WANTED) | MAPPING_REVOKED);
     }
     if (*at >= t->handles)
         *at = NO_HANDLE;

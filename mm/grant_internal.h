@@ -49,11 +49,13 @@ struct grant_mapping {
     uint8_t parts;  /* GNTMAP_host_map, GNTMAP_device_map: what there is */
     uint8_t busy;   /* vCPUs that make it or end a part of it */
 };
-#define MAPPING_OF_GUEST    (GNTMAP_readonly | GNTMAP_contains_pte) /* as the guest said */
+#define MAPPING_OF_GUEST (GNTMAP_readonly | GNTMAP_contains_pte) /* as the guest said */
+#define MAPPING_WANTED                                                                             \
+    0x08u /* a region's: it is about to be taken by force; nobody begins to end a part */
 #define MAPPING_REGION      0x20u
 #define MAPPING_REVOKED     0x40u /* a region's: nothing is left of it but the handle */
 #define MAPPING_INDEX_SHIFT 7
-_Static_assert(!(MAPPING_OF_GUEST & (MAPPING_REGION | MAPPING_REVOKED)) &&
+_Static_assert(!(MAPPING_OF_GUEST & (MAPPING_WANTED | MAPPING_REGION | MAPPING_REVOKED)) &&
                    MAPPING_OF_GUEST >> MAPPING_INDEX_SHIFT == 0 &&
                    PTE_ENTRIES << MAPPING_INDEX_SHIFT == 1 << 16,
                "they share 16 bits");
@@ -136,7 +138,9 @@ struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle,
 /* Give it these parts: from now on it can be unmapped. */
 void grant_mapping_publish(struct grant_table *t, struct grant_mapping *m, unsigned parts);
 /* Take `parts` out of a mapping for their end; *copy shows it as it was. 0; GNTST_bad_handle when it has not all of
- * them; GNTST_bad_dev_addr when dev_bus_addr (if not 0) is not its address. */
+ * them; GNTST_bad_dev_addr when dev_bus_addr (if not 0) is not its address; CLAIM_LATER when it is to be taken by
+ * force: then let go of all other claims, give the turn away and try again. */
+#define CLAIM_LATER 1 /* no GNTST_* is positive */
 int grant_mapping_claim(struct grant_table *t, uint32_t handle, unsigned parts,
                         uint64_t dev_bus_addr, struct grant_mapping *copy);
 /* The end of a claim (or of a new mapping that failed): `keep` are the parts that remain after all. A mapping with
@@ -146,7 +150,7 @@ void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep
 struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle);
 /* The handles of this member, or those only that may write, from *at on to below `end`, become revoked: what they were is in
  * victim[], and the caller's to end. Returns how many; *at is where to go on (NO_HANDLE: that was all); *wait: the one at
- * *at is being ended or made by somebody now. Short. */
+ * *at is being ended or made by somebody now, and nobody else begins to until the caller has come again. Short. */
 unsigned grant_mappings_revoke(struct grant_table *t, const struct region_member *member,
                                bool writable_only, uint32_t *at, uint32_t end,
                                struct grant_mapping *victim, unsigned room, bool *wait);

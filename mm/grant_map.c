@@ -154,7 +154,7 @@ struct ending {
     unsigned parts;
 };
 
-/* Take `parts` out; *e is then to be finished, after a flush if they have GNTMAP_host_map. */
+/* Take `parts` out; *e is then to be finished, after a flush if they have GNTMAP_host_map. CLAIM_LATER: see grant_mapping_claim. */
 static int begin_end(struct mm_vcpu *v, uint32_t handle, unsigned parts, uint64_t host_addr,
                      uint64_t dev_bus_addr, pte_t value, struct ending *e)
 {
@@ -220,9 +220,14 @@ static unsigned fetch(void *ops, uint64_t at, unsigned n, size_t size)
 static void undo_map(struct mm_vcpu *v, const struct gnttab_map_grant_ref *op)
 {
     struct ending e;
+    int status;
 
-    if (op->status == GNTST_okay &&
-        begin_end(v, op->handle, op->flags & PARTS, op->host_addr, 0, 0, &e) == GNTST_okay)
+    if (op->status != GNTST_okay)
+        return;
+    while ((status = begin_end(v, op->handle, op->flags & PARTS, op->host_addr, 0, 0, &e)) ==
+           CLAIM_LATER)
+        env_wait_turn();
+    if (status == GNTST_okay)
         finish_all(v, &e, 1);
 }
 
@@ -348,10 +353,18 @@ static int end_batch(struct mm_vcpu *v, uint64_t at, unsigned n, bool replace)
     unsigned got = fetch(op, at, n, sizeof(op[0])), begun = 0;
     int rc;
 
-    for (unsigned i = 0; i < got; i++) {
-        op[i].unmap.status = (int16_t)(replace ? replace_one(v, &op[i].replace, &e[begun])
-                                               : unmap_one(v, &op[i].unmap, &e[begun]));
-        begun += op[i].unmap.status == GNTST_okay;
+    for (unsigned i = 0; i < got;) {
+        int status = replace ? replace_one(v, &op[i].replace, &e[begun])
+                             : unmap_one(v, &op[i].unmap, &e[begun]);
+
+        if (unlikely(status == CLAIM_LATER)) { /* who takes it may wait for what we have begun */
+            finish_all(v, e, begun);
+            begun = 0;
+            env_wait_turn();
+            continue;
+        }
+        op[i++].unmap.status = (int16_t)status;
+        begun += status == GNTST_okay;
     }
     finish_all(v, e, begun);
     rc = answer_ends(at, op, got);
@@ -395,8 +408,11 @@ void grant_mappings_end(struct mm_domain *d)
     for (uint32_t h = 0; h < handles; h++) {
         struct grant_mapping *m = grant_mapping_at(t, h);
         struct ending e;
+        int status = GNTST_bad_handle;
 
-        if (m->parts && grant_mapping_claim(t, h, m->parts, 0, &e.was) == GNTST_okay) {
+        while (m->parts && (status = grant_mapping_claim(t, h, m->parts, 0, &e.was)) == CLAIM_LATER)
+            env_wait_turn();
+        if (status == GNTST_okay) {
             e.handle = h;
             e.parts = e.was.parts;
             finish_end(t, &e);

@@ -290,7 +290,9 @@ static long create(struct mm_vcpu *v, const struct pal_region_create *op)
         heap_free(r);
         return -XEN_ENOMEM;
     }
-    memcpy(r->name, op->name, sizeof(r->name));
+    for (unsigned i = 0; op->name[i];
+         i++) /* what stands behind the end is not for others to read */
+        r->name[i] = op->name[i];
     r->pages = op->pages;
     r->creator = d->id;
     for (unsigned i = 0; i < PAL_REGION_MEMBERS; i++)
@@ -388,6 +390,8 @@ static long allow(struct mm_vcpu *v, const struct pal_region_allow *op)
         return -XEN_EINVAL;
     if (domid >= DOMID_FIRST_RESERVED)
         return -XEN_ESRCH;
+    if (!region_of(v->d, op->slot)) /* no turn for who has no say: others would wait for it */
+        return rc;
     turn_take(op->slot);
     r = region_of(v->d, op->slot);
     if (r)
@@ -400,7 +404,7 @@ static long destroy(struct mm_vcpu *v, const struct pal_region_destroy *op)
 {
     struct region *r;
 
-    if (op->slot >= PAL_REGION_SLOTS)
+    if (op->slot >= PAL_REGION_SLOTS || !region_of(v->d, op->slot))
         return -XEN_ENOENT;
     turn_take(op->slot);
     r = region_of(v->d, op->slot);

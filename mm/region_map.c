@@ -166,10 +166,9 @@ int region_leave(struct mm_vcpu *v, const struct grant_mapping *m, uint64_t host
 
 /* ---- the end, by force ---- */
 
-/* The entry of m, if there is one still. Whether it may be written is not the handle's word: the guest may have made
- * it read-only since. */
-static void clear_entry(const struct mm_domain *d, const struct grant_mapping *m,
-                        bool writable_only)
+/* The entry of m, if there is one still; also one that the guest made read-only since: no handle will tell of it any
+ * more. */
+static void clear_entry(const struct mm_domain *d, const struct grant_mapping *m)
 {
     struct frame *table = frame_of(mfn(m->table));
     pte_t *slot = (pte_t *)env_frame(mfn(m->table)) + (m->flags >> MAPPING_INDEX_SHIFT), old;
@@ -177,7 +176,7 @@ static void clear_entry(const struct mm_domain *d, const struct grant_mapping *m
     if (!table_lock(table, 1, d->id))
         return; /* torn down, or just being: who does that drops the entry */
     old = *(volatile pte_t *)slot;
-    if (!(old & PTE_P) || pte_mfn(old).n != m->frame || (writable_only && !(old & PTE_RW))) {
+    if (!(old & PTE_P) || pte_mfn(old).n != m->frame) {
         table_unlock(table);
         return;
     }
@@ -186,10 +185,10 @@ static void clear_entry(const struct mm_domain *d, const struct grant_mapping *m
     entry_put(1, old);
 }
 
-static void take(const struct mm_domain *d, const struct grant_mapping *m, bool writable_only)
+static void take(const struct mm_domain *d, const struct grant_mapping *m)
 {
     if (m->parts & GNTMAP_host_map)
-        clear_entry(d, m, writable_only);
+        clear_entry(d, m);
     if (m->parts & GNTMAP_device_map)
         grant_release(frame_of(mfn(m->frame)), !(m->flags & GNTMAP_readonly));
 }
@@ -206,7 +205,7 @@ void region_take_back(struct mm_domain *d, struct region_member *m, bool writabl
         end = at + SEARCH;
         found = grant_mappings_revoke(d->grant, m, writable_only, &at, end, victim, VICTIMS, &wait);
         for (unsigned i = 0; i < found; i++)
-            take(d, &victim[i], writable_only);
+            take(d, &victim[i]);
         if (wait)
             env_wait_turn();
         else

@@ -103,6 +103,16 @@ static void names_and_sizes(void **state)
     assert_int_equal(region_create(control, "much", PAL_REGION_MAX_PAGES + 1), -XEN_EINVAL);
     assert_int_equal(region_create(control, "much", ~0ull), -XEN_EINVAL);
     assert_int_equal(region_create(control, "bulk", 1), -XEN_EEXIST);
+    memset(longest + 3, 'y', 8); /* behind the end of a name: stays with the caller */
+    longest[2] = 0;
+    struct pal_region_create *op = args_of(control);
+    memcpy(op->name, longest, sizeof(op->name));
+    op->pages = 1;
+    assert_int_equal(
+        region_info(control, mm_region_op(control, PALOP_region_create, fake_va(op)), &i), 0);
+    assert_string_equal(i.name, "xx");
+    for (unsigned k = 2; k < PAL_REGION_NAME; k++)
+        assert_int_equal(i.name[k], 0);
     assert_int_equal(region_info(control, slot, &i), 0);
     assert_string_equal(i.name, "bulk");
     assert_int_equal(i.pages, PAGES);
@@ -337,6 +347,25 @@ static void entries_are_looked_at(void **state)
     assert_int_equal(fake_touch(mapper, VA(9), false, 0).n, tree.page[1].n);
 }
 
+/* A writable mapping whose entry the guest made read-only itself goes with the right to write: nothing would find it later. */
+static void made_readonly_by_the_guest(void **state)
+{
+    struct gnttab_map_grant_ref op;
+    mfn_t m = frame_at(3);
+
+    (void)state;
+    assert_int_equal(region_allow(control, slot, MAPPER, PAL_REGION_write), 0);
+    op = map_region(mapper, GNTMAP_host_map, VA(8), slot, 3);
+    assert_int_equal(op.status, 0);
+    assert_int_equal(update(mapper, tree.l[1], 8, entries(tree.l[1])[8] & ~PTE_RW), 0);
+    assert_int_equal(fake_touch(mapper, VA(8), false, 0).n, m.n);
+    assert_int_equal(region_allow(control, slot, MAPPER, PAL_REGION_read), 0);
+    assert_int_equal(region_allow(control, slot, MAPPER, PAL_REGION_none), 0);
+    assert_true(mfn_eq(fake_touch(mapper, VA(8), false, 0), MFN_NONE));
+    assert_int_equal(refs_at(m), 1);
+    assert_int_equal(unmap_grant(mapper, op.handle, VA(8), 0), GNTST_okay);
+}
+
 /* The table with the entry goes, and its frame becomes a page: nothing is written there. */
 static void a_table_that_went(void **state)
 {
@@ -503,6 +532,7 @@ int main(void)
         TEST(wrong_arguments),
         TEST(what_is_taken_is_out_of_reach),
         TEST(entries_are_looked_at),
+        TEST(made_readonly_by_the_guest),
         TEST(a_table_that_went),
         TEST(destroyed_while_mapped),
         TEST(the_dead_are_off_all_lists),
