@@ -110,10 +110,12 @@ static void provide_spare(void)
 
 /* ---- frames; the lock is held ---- */
 
-/* Is there a free frame that is not captured? Nearly: some may be on their way to their taker. */
-static bool uncaptured(void)
+/* Free frames that are not captured. Nearly: some may be on their way to their taker. */
+static uint64_t uncaptured(void)
 {
-    return bufcache.captured < palloc_free_frames();
+    uint64_t free = palloc_free_frames();
+
+    return free > bufcache.captured ? free - bufcache.captured : 0;
 }
 
 /* Capture a free frame for filling; CACHE_END. */
@@ -210,8 +212,14 @@ static uint32_t reuse_empty(void)
     return n;
 }
 
+/* Worth looking on for a free frame instead of replacing a page? A few that lie far away are not. */
+static bool many_uncaptured(void)
+{
+    return uncaptured() > bufcache.counts.pages / 16;
+}
+
 /* A frame to fill, and the stamp up to which it is to be flushed first (others were flushed when they were captured). */
-static uint32_t obtain(uint64_t *stamp)
+static uint32_t obtain(uint64_t *stamp, bool look_on)
 {
     uint32_t n;
 
@@ -221,7 +229,7 @@ static uint32_t obtain(uint64_t *stamp)
     n = reuse_empty();
     if (n == CACHE_END && uncaptured())
         n = capture(stamp);
-    return n == CACHE_END ? evict() : n;
+    return n == CACHE_END && !(look_on && many_uncaptured()) ? evict() : n;
 }
 
 static void let_go(uint32_t n)
@@ -258,7 +266,7 @@ static int may_insert(uint32_t number, uint64_t page, const struct mm_domain *d)
     return 0;
 }
 
-/* A frame that is being filled; 0 or why not. Looks at all of the machine, in pieces, when nothing can be replaced. */
+/* A frame that is being filled; 0 or why not. Looks at all of the machine for it, in pieces, if that is worth it. */
 static int prepare_frame(uint32_t number, uint64_t page, const struct mm_domain *d, uint32_t *n,
                          uint64_t *stamp)
 {
@@ -271,10 +279,11 @@ static int prepare_frame(uint32_t number, uint64_t page, const struct mm_domain 
         spin_lock(&bufcache.lock);
         rc = may_insert(number, page, d);
         if (!rc) {
-            *n = obtain(stamp);
+            bool look_on = looked < frame_count && bufcache.spare;
+
+            *n = obtain(stamp, look_on);
             if (*n == CACHE_END)
-                rc = uncaptured() && !bufcache.counts.pages && looked < frame_count ? -XEN_EAGAIN
-                                                                                    : -XEN_ENOMEM;
+                rc = look_on && many_uncaptured() ? -XEN_EAGAIN : -XEN_ENOMEM;
         }
         spin_unlock(&bufcache.lock);
     }
