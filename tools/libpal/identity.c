@@ -34,8 +34,11 @@ int identity_of(int fd, struct identity *i)
 /* A time to come is as good as one that is past: a change would set it to now. */
 static bool is_old(int64_t seconds)
 {
-    int64_t age = (int64_t)time(NULL) - seconds;
+    struct timespec now;
+    int64_t age;
 
+    clock_gettime(CLOCK_REALTIME, &now);
+    age = (int64_t)now.tv_sec - seconds;
     return age > SETTLED_SECONDS || age < -SETTLED_SECONDS;
 }
 

@@ -2,58 +2,29 @@
 #include "base.h"
 
 #include <errno.h>
-#include <linux/fs.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cache.h"
 
-/* A file's times advance in steps of some milliseconds. What was changed so lately could be changed once more without a
- * trace; it is not cached before it is older. */
-#define SETTLED_SECONDS 2
-
 static struct base *all;
 
-static int identify(const struct base *b, struct base_identity *to)
+/* Of a block device the size is what it was found to be. */
+static int identify(const struct base *b, struct identity *to)
 {
-    struct stat st;
-
-    if (fstat(b->fd, &st))
+    if (identity_of(b->fd, to))
         return -1;
-    to->device = st.st_dev;
-    to->inode = st.st_ino;
-    to->generation = b->identity.generation;
-    to->size = b->is_file ? (uint64_t)st.st_size : b->identity.size;
-    to->changed_s = st.st_mtim.tv_sec;
-    to->changed_ns = (uint32_t)st.st_mtim.tv_nsec;
-    to->altered_s = st.st_ctim.tv_sec;
-    to->altered_ns = (uint32_t)st.st_ctim.tv_nsec;
+    if (!b->is_file)
+        to->size = b->identity.size;
     return 0;
-}
-
-static bool is_settled(const struct base_identity *i)
-{
-    struct timespec now;
-    int64_t age, other;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    age = (int64_t)now.tv_sec - i->changed_s;
-    other = (int64_t)now.tv_sec - i->altered_s;
-    /* A time to come is as good as one that is past: a change would set it to now. */
-    return (age > SETTLED_SECONDS || age < -SETTLED_SECONDS) &&
-           (other > SETTLED_SECONDS || other < -SETTLED_SECONDS);
 }
 
 struct base *base_get(int fd)
 {
     struct stat st;
     struct base *b;
-    long generation = 0;
     off_t end;
 
     if (fstat(fd, &st))
@@ -73,8 +44,6 @@ struct base *base_get(int fd)
     b->users = 1;
     b->is_file = S_ISREG(st.st_mode);
     b->object = CACHE_NONE;
-    if (b->is_file && !ioctl(fd, FS_IOC_GETVERSION, &generation))
-        b->identity.generation = (uint64_t)generation & 0xffffffff;
     b->identity.size = (uint64_t)end;
     b->size = (uint64_t)end / 512 * 512;
     if (identify(b, &b->identity)) {
@@ -135,15 +104,14 @@ static void enter(struct base *b)
 {
     uint64_t name[2];
 
-    crypto_generichash((unsigned char *)name, sizeof(name), (const unsigned char *)&b->identity,
-                       sizeof(b->identity), NULL, 0);
+    identity_name(&b->identity, name);
     b->object = cache_object(name, (b->size + BASE_PAGE - 1) / BASE_PAGE);
     for (unsigned i = 0; b->object != CACHE_NONE && i < b->reader_count; i++)
         cache_reader(b->object, b->readers[i], true);
 }
 
 /* It is another content from now on; disks keep the size that they have. */
-static void follow_change(struct base *b, const struct base_identity *now)
+static void follow_change(struct base *b, const struct identity *now)
 {
     if (!b->changed)
         fprintf(stderr,
@@ -158,7 +126,7 @@ static void follow_change(struct base *b, const struct base_identity *now)
 
 uint32_t base_object(struct base *b)
 {
-    struct base_identity now;
+    struct identity now;
 
     if (!b->is_file || !b->reader_count || identify(b, &now))
         return CACHE_NONE;
@@ -166,7 +134,7 @@ uint32_t base_object(struct base *b)
         follow_change(b, &now);
         return CACHE_NONE;
     }
-    if (b->object == CACHE_NONE && now.size >= b->size && is_settled(&now))
+    if (b->object == CACHE_NONE && now.size >= b->size && identity_is_settled(&now))
         enter(b);
     return b->object;
 }

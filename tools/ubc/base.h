@@ -10,14 +10,9 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#define BASE_PAGE 4096u
+#include "libpal/identity.h"
 
-struct base_identity {
-    uint64_t device, inode, generation;
-    uint64_t size;
-    int64_t changed_s, altered_s; /* mtime, ctime */
-    uint32_t changed_ns, altered_ns;
-};
+#define BASE_PAGE 4096u
 
 struct base {
     struct base *next;
@@ -25,7 +20,7 @@ struct base {
     int fd;
     bool is_file;  /* of a block device nobody tells when it changes: not cached */
     uint64_t size; /* bytes that disks see, whole sectors; stays */
-    struct base_identity identity;
+    struct identity identity;
     uint32_t object;   /* in the cache, CACHE_NONE: not */
     uint32_t *readers; /* domains that may read it: one entry a disk */
     unsigned reader_count;

@@ -6,7 +6,7 @@
 # Packages: liburing-dev libseccomp-dev libsodium-dev libxen-dev zlib1g-dev
 
 UBC_SOURCES := $(sort $(wildcard tools/ubc/*.c))
-UBC_OBJECTS := $(UBC_SOURCES:%=$(TOOLS)/%.o)
+UBC_OBJECTS := $(UBC_SOURCES:%=$(TOOLS)/%.o) $(TOOLS)/tools/libpal/identity.c.o
 # liburing is linked in: a small library that not every system has.
 UBC_LIBS    := -l:liburing.a -lseccomp -lsodium -lxencall -lxenevtchn -lxengnttab -lxenstore -lz
 

@@ -5,8 +5,8 @@
 
 HOST_UBC       := $(or $(HOST_BUILD),build/host)/ubc
 HOST_UBC_FLAGS := -std=gnu11 -D_GNU_SOURCE -g -O1 -fno-omit-frame-pointer -Wall -Wextra -Werror \
-	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools/ubc -Ihv/include -Itests/host/boot
-HOST_UBC_CORE  := $(addprefix tools/ubc/,request.c ring.c overlay.c base.c fetch.c volume.c disk.c disk_read.c disk_write.c)
+	-fsanitize=address,undefined -fno-sanitize-recover=all -D__XEN_TOOLS__ -Itools -Itools/ubc -Ihv/include -Itests/host/boot
+HOST_UBC_CORE  := $(addprefix tools/ubc/,request.c ring.c overlay.c base.c fetch.c volume.c disk.c disk_read.c disk_write.c) tools/libpal/identity.c
 HOST_UBC_WORLD := tests/host/ubc/world.c tests/host/ubc/guest.c
 HOST_UBC_TESTS := $(addprefix $(HOST_UBC)/,test_request test_overlay test_disk)
 
