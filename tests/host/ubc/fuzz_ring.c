@@ -53,6 +53,50 @@ static struct volume *open_volume(void)
     return v;
 }
 
+/* A request that has a chance: from eight bytes. */
+static void put_request(uint8_t *page, const uint8_t *from)
+{
+    struct blkif_sring *shared = (void *)page;
+    struct blkif_request *r = &shared->ring[shared->req_prod % 32].req;
+
+    memset(r, 0, sizeof(*r));
+    r->operation = from[0] % 7;
+    r->nr_segments = from[1] % 13;
+    r->id = from[2];
+    r->sector_number = from[3] * 2u;
+    for (unsigned i = 0; i < BLKIF_MAX_SEGMENTS_PER_REQUEST; i++)
+        r->seg[i] = (struct blkif_request_segment){WORLD_REF + from[4] + i, from[5] % 8,
+                                                   (uint8_t)(7 - from[6] % 4)};
+    if (r->operation == BLKIF_OP_DISCARD)
+        ((struct blkif_request_discard *)(void *)r)->nr_sectors = from[5];
+    if (r->operation == BLKIF_OP_INDIRECT) {
+        struct blkif_request_indirect *i = (void *)r;
+        struct blkif_request_segment *list = (void *)world.memory[0];
+
+        i->indirect_op = from[1] & 1;
+        i->nr_segments = from[6];
+        i->handle = 0;
+        i->sector_number = from[3];
+        i->indirect_grefs[0] = WORLD_REF + from[7] % 2;
+        for (unsigned n = 0; n < 256; n++)
+            list[n] = (struct blkif_request_segment){WORLD_REF + n, from[5] % 8, 7};
+    }
+    shared->req_prod++;
+}
+
+/* Any bytes anywhere. */
+static size_t poke(uint8_t *page, const uint8_t *data, size_t left)
+{
+    size_t offset = (data[0] | data[1] << 8) % 4096, length = data[2];
+
+    data += 3;
+    left -= 3;
+    length = length > left ? left : length;
+    length = length > 4096 - offset ? 4096 - offset : length;
+    memcpy(page + offset, data, length);
+    return 3 + length;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t page[4096] __attribute__((aligned(4096)));
@@ -61,25 +105,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (own < 0)
         open_files();
     world_begin(size ? data[0] : 0);
-    world.later = 0; /* the fuzzer looks at the clock, too */
     world.cached = size & 1;
-    for (unsigned i = 0; i < 3; i++)
-        memset(world.memory[i], (int)i * 3, WORLD_PAGES * 4096);
+    world.fail_every = size & 2 ? 10 : 0;
     memset(page, 0, sizeof(page));
     d->domain = 1;
     d->volume = open_volume();
     d->notify = notify;
     disk_connect(d, page, 1);
-    for (size_t at = 1; at + 3 <= size;) {
-        size_t offset = (data[at] | data[at + 1] << 8) % sizeof(page), length = data[at + 2];
+    for (size_t at = 1; at + 9 <= size;) {
+        unsigned what = data[at++];
 
-        at += 3;
-        length = length > size - at ? size - at : length;
-        length = length > sizeof(page) - offset ? sizeof(page) - offset : length;
-        memcpy(page + offset, data + at, length);
-        at += length;
+        if (what & 1) {
+            put_request(page, data + at);
+            at += 8;
+        } else {
+            at += poke(page, data + at, size - at);
+        }
         disk_wake(d);
-        for (unsigned n = 0; n < 3; n++)
+        for (unsigned n = 0; n < what % 8; n++)
             world_advance();
         if (d->bytes > DISK_BYTES_MOST + 4 * REQUEST_MOST_SIZE)
             abort();

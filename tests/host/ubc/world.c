@@ -43,8 +43,10 @@ uint64_t world_random(uint64_t below)
 
 void world_begin(uint64_t seed)
 {
+    unsigned later = world.later;
+
     memset(&world, 0, sizeof(world));
-    world.later = 1000;
+    world.later = later;
     world.random = seed * 0x9e3779b97f4a7c15ull + 1;
     for (unsigned i = 0; i < 3; i++)
         world.memory[i] = aligned_alloc(4096, WORLD_PAGES * 4096);

@@ -19,7 +19,7 @@ extern struct world {
     uint8_t *memory[3];
     bool cached;         /* there is a cache */
     unsigned fail_every; /* one of so many transfers fails; 0: none */
-    unsigned later;      /* seconds that the clock is ahead of the files' times */
+    unsigned later;      /* seconds that the clock is ahead of the files' times; stays */
     unsigned reads;      /* transfers from files */
     unsigned inserts;
     /* Writes and synchronisations in their order, for power cuts. */
