@@ -122,8 +122,25 @@ def end_guests(control, *names):
     control.run("[ -z \"$(find /run/pal/blkd -type f -size +0)\" ]")  # no live map is left
 
 
+def in_guest(control, name, command, *patterns):
+    """Type into the guest's shell; what it prints shows the patterns in turn."""
+    control.qemu.send_line(f"pal console {name}")
+    control.qemu.child.send("\n")
+    control.qemu.expect(r"guest:\S+# ", 60)
+    control.qemu.send_line(command)
+    for pattern in patterns:
+        control.qemu.expect(pattern, 90)
+    control.qemu.child.send("\x1d")
+    control.qemu.expect(PROMPT, 30)
+
+
+def audit(control):
+    assert re.search(r"\b0 (disagreements|wrong)|wrong=0", control.run("/checks/audit 2>&1")), "the audit found something"
+
+
 def test_overlays(directory, initrd, disk):
-    """Two guests write over one base while the server is killed again and again; the base stays, the overlays hold what was written."""
+    """Guests write over one base while the server is killed again and again, disks come and go, and one guest is put away and
+    brought back; the base stays, the overlays hold what was written."""
     with Qemu(with_disk(initrd, disk), directory) as qemu:
         control = prepare(qemu)
         before = control.run("md5sum </srv/base.img").split()[0]
@@ -131,7 +148,7 @@ def test_overlays(directory, initrd, disk):
         control.run("[ ! -e /srv/one.cow ]")
         for name in ("one", "two"):
             control.json(f"pal create /guest/{name}.xml", limit=120)
-        # Now a second writer, or a writer of the base, is refused.
+        # A second user of an overlay, or a writer of the base, is refused.
         control.error("sed 's|>one<|>three<|' /guest/one.xml >/tmp/x.xml; pal create /tmp/x.xml", 4, "PAL-DEV-005")
         control.error("pal attach two disk /srv/base.img xvdd", 4, "PAL-DEV-005")
         moments = random.Random(1)
@@ -140,37 +157,72 @@ def test_overlays(directory, initrd, disk):
         for _ in range(5):
             control.run(f"usleep {moments.randrange(100000, 1500000)}")
             kill_server(control)
-        for name in ("one", "two"):
-            wait_said(control, name, f"BLKCHECK read ok {SECTORS}")
-            wait_said(control, name, f"BLKCHECK churn ok {STEPS}")
+        control.json("pal save one /tmp/one.pal", limit=180)
+        control.json("pal restore /tmp/one.pal", limit=180)
+        kill_server(control)
+        wait_said(control, "two", f"BLKCHECK churn ok {STEPS}")
+        wait_said(control, "one", f"BLKCHECK churn ok {STEPS}")
         shown = {d["device"]: d for d in control.json("pal devices one")["devices"]}
         assert shown["xvda"]["base"] == "/srv/base.img" and shown["xvda"]["driver"] == "pal"
         assert shown["xvdb"]["read_only"] and shown["xvdb"]["driver"] == "pal"
-        # More disks come and go.
         control.json("pal attach one disk /srv/more.cow xvdc --base /srv/base.img")
-        control.qemu.send_line("pal console one")
-        control.qemu.send_line("")
-        control.qemu.expect(r"guest:\S+# ", 60)
-        control.qemu.send_line(f"blkcheck churn /dev/xvdc 3005 20 | tail -n 1; blkcheck verify /dev/xvda 1005 {STEPS} {STEPS}")
-        control.qemu.expect(r"churn ok 20", 60)
-        control.qemu.expect(r"verify ok, 0 of later", 60)
-        control.qemu.child.send("\x1d")
-        control.qemu.expect(PROMPT, 30)
+        in_guest(control, "one", f"blkcheck churn /dev/xvdc 3005 20 | tail -n 1; blkcheck verify /dev/xvda 1005 {STEPS} {STEPS}",
+                 r"churn ok 20", r"verify ok, 0 of later")
         control.json("pal detach one xvdc")
+        in_guest(control, "two", f"blkcheck verify /dev/xvda 2005 {STEPS} {STEPS}", r"verify ok, 0 of later")
         end_guests(control, "one", "two")
         assert control.run("md5sum </srv/base.img").split()[0] == before
-        # A second life: what was written is there.
-        control.json("pal create /guest/calm.xml", limit=120)
-        wait_console(control, "calm", r"GUEST-INIT", 120)
-        control.json("pal attach calm disk /srv/one.cow xvdc --base /srv/base.img")
-        control.qemu.send_line("pal console calm")
-        control.qemu.send_line("")
-        control.qemu.expect(r"guest:\S+# ", 60)
-        control.qemu.send_line(f"blkcheck verify /dev/xvdc 1005 {STEPS} {STEPS}; blkcheck read /dev/xvda {SEED}")
-        control.qemu.expect(r"verify ok, 0 of later", 60)
-        control.qemu.expect(rf"read ok {SECTORS}", 60)
-        control.qemu.child.send("\x1d")
-        control.qemu.expect(PROMPT, 30)
-        end_guests(control, "calm")
+        audit(control)
         control.run("umount /srv")
         qemu.check_log()
+
+
+def flushed(control, name):
+    """The last step of which the guest said that it is durable."""
+    said = re.findall(r"FLUSHED (\d+)", console(control, name))
+    return int(said[-1]) if said else 0
+
+
+def lose_power(directory, initrd, disk):
+    """Guests write, and the machine is gone in the middle. Returns what they were told is durable."""
+    with Qemu(with_disk(initrd, disk), directory / "first") as qemu:
+        control = prepare(qemu)
+        for name in ("one", "two"):
+            control.json(f"pal create /guest/{name}.xml", limit=120)
+        for name in ("one", "two"):
+            wait_said(control, name, "FLUSHED 42")
+        told = {name: flushed(control, name) for name in ("one", "two")}
+        qemu.child.proc.kill()
+        qemu.child.proc.wait()
+        qemu.ended = True
+    return told
+
+
+def test_power_and_errors(directory, initrd, disk):
+    """After a power cut all that was flushed is there. A full disk and a base that is cut off are errors to who meets them, only."""
+    told = lose_power(directory, initrd, disk)
+    with Qemu(with_disk(initrd, disk), directory / "second") as qemu:
+        control = prepare(qemu)
+        control.json("pal create /guest/calm.xml", limit=120)
+        wait_console(control, "calm", r"GUEST-INIT", 120)
+        for name, seed in (("one", 1005), ("two", 2005)):
+            control.json(f"pal attach calm disk /srv/{name}.cow xvdc --base /srv/base.img")
+            in_guest(control, "calm", f"blkcheck verify /dev/xvdc {seed} {told[name]} {STEPS}", r"verify ok")
+            control.json("pal detach calm xvdc")
+        # No room: the write fails; reads go on, and so does writing when there is room again.
+        control.run("dd if=/dev/zero of=/srv/fill bs=64k 2>/dev/null; sync", status=None)
+        in_guest(control, "calm", "blkcheck error /dev/xvda write 8000 64", r"error ok")
+        in_guest(control, "calm", f"blkcheck read /dev/xvdb {SEED}", rf"read ok {SECTORS}")
+        control.run("rm /srv/fill; sync")
+        in_guest(control, "calm", "blkcheck churn /dev/xvda 1005 30 | tail -n 1", r"churn ok 30")
+        # The base is cut off under its users: noticed, not served from memory.
+        control.run("truncate -s 5000000 /srv/base.img")
+        in_guest(control, "calm", "blkcheck error /dev/xvdb read 15000 8; blkcheck verify /dev/xvda 1005 30 30",
+                 r"error ok", r"BLKCHECK (failed: read|verify ok)")
+        assert "was changed while in use" in control.run("cat /var/log/pal-blkd.log")
+        end_guests(control, "calm")
+        # An overlay over another state of its base is refused, with the reason.
+        control.error("pal create /guest/calm.xml", 1, "PAL-DEV-001")
+        assert "was changed after" in control.run("pal create /guest/calm.xml", status=1)
+        audit(control)
+        qemu.check_log(allowed=())
