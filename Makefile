@@ -148,7 +148,7 @@ run: all dom0
 demo:
 	packaging/deps.sh
 	$(MAKE) -j$(JOBS) all dom0 tools
-	PAL_BUILD=$(abspath $(BUILD)) tools/dom0-image/mkdisk.sh
+	PAL_BUILD=$(abspath $(BUILD)) tools/dom0-image/mkshared.sh
 	packaging/demo.sh $(BUILD)
 
 test:
@@ -172,7 +172,7 @@ help:
 	@echo "make            the hypervisor: $(BUILD)/palimpsest (multiboot 1 and 2), with symbols palimpsest.elf"
 	@echo "make tools      $(BUILD)/tools/pal, for domain 0"
 	@echo "make guest-deb  $(BUILD)/palshm_$(VERSION)_amd64.deb: what Debian guests use regions with"
-	@echo "make demo       install what is missing, build, boot domain 0, show it and two Debian guests"
+	@echo "make demo       install what is missing, build, boot domain 0, show it and three Debian guests"
 	@echo "make run        domain 0 on this terminal; Ctrl-A x leaves"
 	@echo "make test       all tests; ends with 'N passed, N failed'"
 	@echo "make iso        $(BUILD)/palimpsest.iso, for BIOS and UEFI"

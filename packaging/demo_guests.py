@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""demo_guests.py BUILD: Debian as domain 0 creates two Debian guests from XML files, lists them, shows their consoles, ends them."""
+"""demo_guests.py BUILD: Debian as domain 0 creates three Debian guests that share one image, lists them,
+shows their consoles and what the buffer cache did for them, ends them."""
 
 import os
 import pathlib
@@ -57,6 +58,19 @@ def show_console(control, screen, name):
     control.qemu.expect(control.prompt, 30)
 
 
+def one_image(control, screen):
+    """Two more from the same image: what the first has read they get from memory that nobody uses."""
+    say("What web read of the image stays in memory that nobody uses, until somebody needs it. Two more guests from the same image:")
+    show(control, "pal cache")
+    for name in ("db", "mail"):
+        show(control, f"pal create /guest/shared/{name}.xml")
+    show_console(control, screen, "db")
+    control.run("timeout 300 sh -c 'until grep -q \"login:\" /var/log/xen/console/guest-mail.log; do sleep 1; done'", 310)
+    show(control, "pal cache")
+    say("The disks' own files hold only what each guest changed.")
+    show(control, "ls -sh /srv")
+
+
 def session(qemu):
     screen = Screen()
     qemu.child.logfile_read = screen
@@ -64,16 +78,16 @@ def session(qemu):
     control = debian.Shell(qemu)
     control.run("systemctl is-system-running --wait", 240, status=None)
     show(control, "systemctl --no-legend list-units 'pal-*' | cut -c 3-")
-    show(control, "cat /guest/web.xml")
-    show(control, "pal create /guest/web.xml")
-    show(control, "pal create /guest/db.xml")
+    control.run("mount LABEL=srv /srv")
+    show(control, "cat /guest/shared/web.xml")
+    show(control, "pal create /guest/shared/web.xml")
     show(control, "pal list")
-    say("Each guest is a Debian 12 of its own, on its own disk. 'pal console' shows it; Ctrl-] leaves.")
+    say("The guest is a Debian 12 whose disk lies over an image that others share. 'pal console' shows it; Ctrl-] leaves.")
     show_console(control, screen, "web")
-    show_console(control, screen, "db")
+    one_image(control, screen)
     show(control, "pal list")
-    show(control, "pal shutdown web --wait")
-    show(control, "pal shutdown db --wait")
+    for name in ("web", "db", "mail"):
+        show(control, f"pal shutdown {name} --wait")
     show(control, "pal list")
     say("Domain 0 switches the machine off.")
     qemu.send_line("systemctl poweroff")
@@ -81,7 +95,7 @@ def session(qemu):
 
 
 def main():
-    machine = debian.machine(guests=2, kernel_args="root=/dev/vda loglevel=3 systemd.show_status=0")
+    machine = debian.machine(guests=0, shared=True, kernel_args="root=/dev/vda loglevel=3 systemd.show_status=0")
     try:
         with q.Qemu(machine, q.BUILD / "demo") as qemu:
             session(qemu)

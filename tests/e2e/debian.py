@@ -6,20 +6,27 @@ import subprocess
 import qemu as q
 
 IMAGE = q.BUILD / "dom0" / "debian.img"
+SHARED = q.BUILD / "dom0" / "shared.img"
 
 
 def make_image():
     subprocess.run([q.TOP / "tools/dom0-image/mkdisk.sh"], check=True, stdout=subprocess.DEVNULL)
 
 
-def drive():
+def drive(image=None):
     # What is written goes to a temporary file of QEMU's; the image stays as it was made.
-    return ("-drive", f"if=virtio,format=raw,snapshot=on,file={IMAGE}")
+    return ("-drive", f"if=virtio,format=raw,snapshot=on,file={image or IMAGE}")
 
 
-def machine(guests, **description):
-    """Domain 0 on /dev/vda, and a disk for each guest behind it: /dev/vdb and so on."""
+def make_shared():
+    subprocess.run([q.TOP / "tools/dom0-image/mkshared.sh"], check=True, stdout=subprocess.DEVNULL)
+
+
+def machine(guests, shared=False, **description):
+    """Domain 0 on /dev/vda, and a disk for each guest behind it: /dev/vdb and so on; shared: one with an image for all of them."""
     devices = [word for _ in range(1 + guests) for word in drive()]
+    if shared:
+        devices += drive(SHARED)
     described = dict(memory="2G", dom0_mem="512M", devices=(*devices, "-nic", "none"),
                      kernel_args="root=/dev/vda loglevel=5")
     described.update(description)

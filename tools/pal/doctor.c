@@ -117,6 +117,16 @@ static struct finding test_watcher(struct doctor *d)
                  "start `pal watch`");
 }
 
+static struct finding test_images(struct doctor *d)
+{
+    struct pal_error none = {0};
+    bool runs = !pal_daemon_need_blkd(&none);
+
+    (void)d;
+    return found(runs, false, runs ? "runs" : "does not run: no overlays, no buffer cache",
+                 "start pal-blkd: `systemctl start pal-blkd`");
+}
+
 static struct finding backend(const char *driver, const char *module)
 {
     char path[96];
@@ -182,12 +192,13 @@ static const struct {
     const char *name;
     struct finding (*look)(struct doctor *d);
 } tests[] = {
-    {"hypervisor", test_hypervisor},   {"control", test_control},
-    {"grant devices", test_grants},    {"store", test_store},
-    {"domain 0", test_domain0_name},   {"console daemon", test_console},
-    {"console logs", test_logs},       {"watcher", test_watcher},
-    {"disk backend", test_disks},      {"loop devices", test_loop},
-    {"network backend", test_network}, {"bridge", test_bridge},
+    {"hypervisor", test_hypervisor}, {"control", test_control},
+    {"grant devices", test_grants},  {"store", test_store},
+    {"domain 0", test_domain0_name}, {"console daemon", test_console},
+    {"console logs", test_logs},     {"watcher", test_watcher},
+    {"disk backend", test_disks},    {"image server", test_images},
+    {"loop devices", test_loop},     {"network backend", test_network},
+    {"bridge", test_bridge},
 };
 
 static void print_finding(const char *name, const struct finding *f)

@@ -98,9 +98,9 @@ static void set_state(struct device *v, unsigned state)
     v->state = state;
 }
 
-static void complain(const struct device *v, const char *format, ...)
+static void complain(struct device *v, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-static void complain(const struct device *v, const char *format, ...)
+static void complain(struct device *v, const char *format, ...)
 {
     char directory[PATH], text[OPENER_WHY];
     va_list list;
@@ -108,7 +108,8 @@ static void complain(const struct device *v, const char *format, ...)
     va_start(list, format);
     vsnprintf(text, sizeof(text), format, list);
     va_end(list);
-    fprintf(stderr, "pal-blkd: domain %u disk %u: %s\n", v->disk.domain, v->disk.number, text);
+    if (disk_may_complain(&v->disk))
+        fprintf(stderr, "pal-blkd: domain %u disk %u: %s\n", v->disk.domain, v->disk.number, text);
     snprintf(directory, sizeof(directory), "/local/domain/0/error/backend/palblk/%u/%u",
              v->disk.domain, v->disk.number);
     write_text(directory, "error", "%s", text);
@@ -434,6 +435,21 @@ static void look_at_domain(uint32_t domain)
     }
 }
 
+/* Marks of disks that an earlier server had open and this one knows nothing of. */
+static void forget_marks(void)
+{
+    unsigned count, domain, number;
+    char **list = xs_directory(store, XBT_NULL, OPENER_TAKEN, &count), path[PATH];
+
+    for (unsigned i = 0; list && i < count; i++) {
+        if (sscanf(list[i], "%u-%u", &domain, &number) != 2 || find(domain, number))
+            continue;
+        snprintf(path, sizeof(path), OPENER_TAKEN "/%u-%u", domain, number);
+        xs_rm(store, XBT_NULL, path);
+    }
+    free(list);
+}
+
 static void look_at_all(void)
 {
     unsigned count;
@@ -446,6 +462,7 @@ static void look_at_all(void)
         next = v->next;
         look_at(v->disk.domain, v->disk.number);
     }
+    forget_marks();
 }
 
 static void handle_watch(const char *path, const char *token)
@@ -537,8 +554,6 @@ int bus_open(struct xs_handle *xs, struct xenevtchn_handle *channel, int opener)
     store = xs;
     events = channel;
     opener_socket = opener;
-    /* What an earlier one had open is not open any more. */
-    xs_rm(store, XBT_NULL, OPENER_TAKEN);
     write_text(OPENER_TAKEN, "running", "%d", getpid());
     return xs_watch(store, OPENER_BACKEND, TOKEN_BACK) ? 0 : -1;
 }

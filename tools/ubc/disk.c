@@ -8,7 +8,8 @@
 #include "fetch.h"
 #include "grant.h"
 
-#define ROUNDS_MOST 4u /* looks into one ring before the others have their turn */
+#define COMPLAINTS_MOST 10u
+#define ROUNDS_MOST     4u /* looks into one ring before the others have their turn */
 
 static struct disk *to_attend, **to_attend_last = &to_attend;
 static size_t all_bytes;
@@ -26,6 +27,11 @@ void disk_wake(struct disk *d)
     d->next_attention = NULL;
     *to_attend_last = d;
     to_attend_last = &d->next_attention;
+}
+
+bool disk_may_complain(struct disk *d)
+{
+    return d->complaints++ < COMPLAINTS_MOST;
 }
 
 void disk_forget(struct disk *d)
@@ -139,8 +145,10 @@ static struct request *take(struct disk *d)
     case RING_TAKEN:
         break;
     case RING_BROKEN:
-        fprintf(stderr, "pal-blkd: domain %u disk %u: its ring makes no sense; it is left alone\n",
-                d->domain, d->number);
+        if (disk_may_complain(d))
+            fprintf(stderr,
+                    "pal-blkd: domain %u disk %u: its ring makes no sense; it is left alone\n",
+                    d->domain, d->number);
         d->broken = true;
         /* fall through */
     default:

@@ -32,7 +32,8 @@ struct disk {
     struct disk *next_attention;
     void (*notify)(struct disk *d); /* send the guest an event */
     void (*idle)(struct disk *d);   /* closing, and nothing is under way any more */
-    uint64_t reads, hits, writes;   /* pieces of reads; those that the cache had */
+    unsigned complaints;
+    uint64_t reads, hits, writes; /* pieces of reads; those that the cache had */
 };
 
 struct request {
@@ -62,6 +63,8 @@ void disk_wake(struct disk *d);
 void disk_attend(void);
 /* Is any to be looked at? */
 bool disk_is_waiting(void);
+/* A guest can give cause for complaint without end; the log hears a few of them. */
+bool disk_may_complain(struct disk *d);
 /* Before a disk is freed. */
 void disk_forget(struct disk *d);
 

@@ -75,7 +75,7 @@ static struct step step_of(uint64_t seed, uint64_t number, uint64_t sectors)
 
 static void die(const char *what)
 {
-    printf("BLKCHECK failed: %s: %s\n", what, strerror(errno));
+    printf("DISK bad: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
@@ -137,13 +137,12 @@ static int read_all(const char *path, uint64_t seed)
         transfer(fd, false, s, count, data);
         for (unsigned i = 0; i < count; i++) {
             if (!is(data + i * SECTOR / 8, seed, s + i, 0)) {
-                printf("BLKCHECK failed: sector %llu is not the base's\n",
-                       (unsigned long long)(s + i));
+                printf("DISK bad: sector %llu is not the base's\n", (unsigned long long)(s + i));
                 return 1;
             }
         }
     }
-    printf("BLKCHECK read ok %llu\n", (unsigned long long)sectors);
+    printf("DISK read ok %llu\n", (unsigned long long)sectors);
     return 0;
 }
 
@@ -176,7 +175,7 @@ static int churn(const char *path, uint64_t seed, uint64_t steps)
             uint64_t at = look.first + i;
 
             if (!is(data + i * SECTOR / 8, base, at, last[at])) {
-                printf("BLKCHECK failed: step %llu: sector %llu is of step %llu, not %llu\n",
+                printf("DISK bad: step %llu: sector %llu is of step %llu, not %llu\n",
                        (unsigned long long)n, (unsigned long long)at,
                        (unsigned long long)data[i * SECTOR / 8 + 1], (unsigned long long)last[at]);
                 return 1;
@@ -185,7 +184,7 @@ static int churn(const char *path, uint64_t seed, uint64_t steps)
     }
     if (fsync(fd))
         die("fsync");
-    printf("BLKCHECK churn ok %llu\n", (unsigned long long)steps);
+    printf("DISK churn ok %llu\n", (unsigned long long)steps);
     return 0;
 }
 
@@ -220,12 +219,12 @@ static int verify(const char *path, uint64_t seed, uint64_t flushed, uint64_t st
         newer += n > flushed;
         if (n < least[s] || n > steps || (n && !wrote(seed, n, sectors, s)) ||
             !is(at, base, s, n)) {
-            printf("BLKCHECK failed: sector %llu is of step %llu, at least %llu was flushed\n",
+            printf("DISK bad: sector %llu is of step %llu, at least %llu was flushed\n",
                    (unsigned long long)s, (unsigned long long)n, (unsigned long long)least[s]);
             return 1;
         }
     }
-    printf("BLKCHECK verify ok, %llu of later steps\n", (unsigned long long)newer);
+    printf("DISK verify ok, %llu of later steps\n", (unsigned long long)newer);
     return 0;
 }
 
@@ -237,7 +236,7 @@ static int expect_error(const char *path, bool write, uint64_t sector, unsigned 
     ssize_t got = write ? pwrite(fd, data, bytes, (off_t)(sector * SECTOR))
                         : pread(fd, data, bytes, (off_t)(sector * SECTOR));
 
-    printf("BLKCHECK %s: %s\n", got == (ssize_t)bytes ? "failed" : "error ok",
+    printf("DISK %s: %s\n", got == (ssize_t)bytes ? "bad" : "error ok",
            got < 0 ? strerror(errno) : "done");
     return got == (ssize_t)bytes;
 }
