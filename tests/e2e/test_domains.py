@@ -119,13 +119,10 @@ def test_states(control):
     """Each verb's way through a domain's states, and its words when the state is wrong."""
     control.json("pal create /guest/web.xml --paused", limit=120)
     assert control.json("pal list web")["domains"][0]["state"] == "paused"
-    control.error("pal create /guest/web.xml", 4, "PAL-DOM-002")
-    control.error("pal pause web", 4, "PAL-DOM-003")
-    control.error("pal shutdown web", 4, "PAL-DOM-003")
-    control.error("pal destroy Domain-0", 4, "PAL-DOM-004")
-    control.error("pal info nobody", 3, "PAL-DOM-001")
-    control.error("pal info 77", 3, "PAL-DOM-001")
-    control.error("pal frobnicate", 2, "PAL-USE-002")
+    for words, status, code in (("create /guest/web.xml", 4, "PAL-DOM-002"), ("pause web", 4, "PAL-DOM-003"),
+                                ("shutdown web", 4, "PAL-DOM-003"), ("destroy Domain-0", 4, "PAL-DOM-004"),
+                                ("info nobody", 3, "PAL-DOM-001"), ("info 77", 3, "PAL-DOM-001"), ("frobnicate", 2, "PAL-USE-002")):
+        control.error(f"pal {words}", status, code)
     control.json("pal unpause web")
     control.error("pal unpause web", 4, "PAL-DOM-003")
     control.error("pal rename web Domain-0", 4, "PAL-DOM-002")

@@ -43,6 +43,11 @@ def image(domains_image):  # noqa: F811
     archive = mkinitrd.Cpio()
     archive.file("guest/client.elf", (q.BUILD / "guest" / "store-client.elf").read_bytes())
     archive.file("guest/client.xml", DESCRIPTION)
+    program = q.BUILD / f"recycle-{q.os.getpid()}"
+    subprocess.run(["gcc", "-std=gnu11", "-D__XEN_TOOLS__", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", program,
+                    q.TOP / "tests/e2e/inside/recycle.c"], check=True)
+    archive.file("bin/recycle", program.read_bytes(), 0o755)
+    program.unlink()
     mkinitrd.write_atomically(IMAGE, DOMAINS_INITRD.read_bytes() + gzip.compress(archive.bytes(), mtime=0))
 
 
@@ -136,6 +141,41 @@ def quotas(scene):
     assert scene.memory() < scene.resident + 16384
 
 
+def accounts(scene):
+    """What is given back is there again: nodes, watches, after transactions that did not come true; rights come to an end."""
+    scene.attack("accounts", "attack=accounts", limit=400)
+
+
+def numbers(scene):
+    """A domain gets the number of one that is gone: nothing that was that one's, all of what is a new one's."""
+    rooms = []
+
+    def finished(name):
+        def done():
+            """The attack's end"""
+            return re.search(r"^(DONE|PANIC)", scene.say(name), re.M)
+
+        scene.wait(done, 180)
+        said = scene.say(name)
+        assert not re.search("^(FAIL|PANIC)", said, re.M), said
+        rooms.extend(re.findall("^room for .*$", said, re.M))
+
+    number = scene.create("probe", "attack=words") + 1  # what the next one gets
+    scene.control.run("pal destroy probe", limit=60)
+    for name, may in (("first", 1), ("second", 0)):
+        assert scene.create(name, f"attack=take from={number + 1} may={may}") == number
+        if may:
+            assert scene.create("share", "attack=share") == number + 1
+            finished("share")
+        finished(name)
+        scene.control.run(f"pal destroy {name}", limit=60)
+        scene.control.run(f"timeout 20 xenstore-exists /local/domain/{number}", status=1, limit=60)
+        if may:
+            assert "RECYCLED" in scene.control.run(f"recycle {number - 1}", limit=400)
+    assert len(rooms) == 2 and rooms[0] == rooms[1], rooms
+    scene.control.run("pal destroy share", limit=60)
+
+
 def indices(scene):
     """A ring whose indices make no sense, or change all the time: only its own domain is the worse for it."""
     for how in range(RING_TRICKS):
@@ -176,7 +216,7 @@ def test_hostile_clients(directory):
     """One machine, one witness; all attacks, one after the other."""
     with Qemu(machine(initrd=IMAGE, memory="1536M", dom0_mem="768M"), directory) as qemu:
         scene = Scene(domain0(qemu))
-        for part in (words, rights, quotas, indices, console, flood):
+        for part in (words, rights, quotas, accounts, numbers, indices, console, flood):
             part(scene)
         scene.check_served()
         qemu.check_log()

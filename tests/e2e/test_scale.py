@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import gzip
 import json
-import os
 import re
 import subprocess
 import sys
@@ -127,17 +126,24 @@ def close_at_end():
     close_shared()
 
 
-def test_cycles(control):
+def cycles(control, number, ends):
     """Domains one after the other, some by pal, and stock kernels ended at any moment of their boot."""
-    cycles, ends = (500, 20) if os.environ.get("PAL_SOAK") == "1" else (100, 8)
     books = Books(control)
-    done = control.json_line(f"scale cycles /guest/bare.xml {cycles} 0", limit=600)
-    print(done)
+    print(control.json_line(f"scale cycles /guest/bare.xml {number} 0", limit=number + 500))
     books.check()
     control.run("for i in $(seq 5); do pal create /guest/bare.xml 2>&1 && pal destroy bare || break; done", limit=120)
     books.check()
     print(control.json_line(f"scale cycles /guest/stock.xml {ends} 3000", limit=300))
     books.check()
+
+
+def test_cycles(control):
+    cycles(control, 100, 8)
+
+
+@pytest.mark.soak
+def test_five_hundred_cycles(control):
+    cycles(control, 500, 20)
 
 
 def test_endless_list(control):

@@ -324,6 +324,156 @@ static void quotas(void)
     alive("62b");
 }
 
+/* How many of a kind there can be; the last refusal must be an error. */
+static uint32_t make_nodes(uint32_t tx)
+{
+    uint32_t n = 0;
+    char name[64];
+    int got = 0;
+
+    while (n < 20000 && got >= 0) {
+        number(name, "data/a%u", n);
+        got = two_words(XS_WRITE, tx, name, "x", 1);
+        n += got >= 0;
+    }
+    test_eq("62g", "an end of nodes", got, ERROR);
+    return n;
+}
+
+static void remove_nodes(uint32_t n)
+{
+    char name[64];
+
+    for (uint32_t i = 0; i < n; i++) {
+        number(name, "data/a%u", i);
+        test_true("62g", "removed", by_path(XS_RM, name) >= 0);
+    }
+}
+
+static uint32_t make_watches(void)
+{
+    uint32_t n = 0;
+    char name[64];
+    int got = 0;
+
+    while (n < 20000 && got >= 0) {
+        number(name, "w%u", n);
+        got = two_words(XS_WATCH, 0, "data/quiet", name, (uint32_t)strlen(name) + 1);
+        n += got >= 0;
+    }
+    test_eq("62g", "an end of watches", got, ERROR);
+    return n;
+}
+
+static uint32_t begin(void)
+{
+    uint32_t id = 0;
+
+    if (request(XS_TRANSACTION_START, 0, "", 1) > 0)
+        for (const char *c = answer; *c >= '0' && *c <= '9'; c++)
+            id = 10 * id + (uint32_t)(*c - '0');
+    test_true("62g", "a transaction", id != 0);
+    return id;
+}
+
+/* Entries of who may do what with a node of ours: an end of them, and what was refused changed nothing. */
+static void many_rights(void)
+{
+    static char list[4096];
+    uint32_t n = 0, length = 0, good = 0;
+    int got = 0;
+
+    write_node("data/shared", "x");
+    by_path(XS_READ, "domid");
+    number(list, "n%s", answer);
+    while (got >= 0 && n < 500 && length + 16 < sizeof(list)) {
+        length += (uint32_t)strlen(list + length) + 1;
+        good = got >= 0 ? n : good;
+        number(list + length, "r%u", 100 + n++);
+        got = two_words(XS_SET_PERMS, 0, "data/shared", list,
+                        length + (uint32_t)strlen(list + length) + 1);
+    }
+    test_eq("62g", "an end of rights", got, ERROR);
+    test_note("%u rights, then %s", n - 1, answer);
+    by_path(XS_GET_PERMS, "data/shared");
+    got = 0;
+    for (uint32_t i = 0; i < answer_length; i++)
+        got += !answer[i];
+    test_eq("62g", "the last good ones stand", got, (int64_t)n);
+}
+
+/* What was used up is there again, all of it, when it is given back: deleted, undone, reset. */
+static void accounts(void)
+{
+    uint32_t nodes = make_nodes(0), watches, tx, again;
+
+    remove_nodes(nodes);
+    again = make_nodes(0);
+    test_eq("62g", "as many nodes after they were deleted", again, nodes);
+    remove_nodes(again);
+    tx = begin();
+    make_nodes(tx);
+    test_true("62g", "given up", request(XS_TRANSACTION_END, tx, "F", 2) >= 0);
+    tx = begin();
+    test_true("62g", "read",
+              two_words(XS_WRITE, tx, "data/own", "1", 1) >= 0 &&
+                  request(XS_READ, tx, "data/own", 9) >= 0);
+    test_true("62g", "changed meanwhile", write_node("data/own", "2") >= 0);
+    make_nodes(tx);
+    test_eq("62g", "does not come true", request(XS_TRANSACTION_END, tx, "T", 2), ERROR);
+    by_path(XS_RM, "data/own");
+    again = make_nodes(0);
+    test_eq("62g", "as many nodes after what was not done", again, nodes);
+    remove_nodes(again);
+    watches = make_watches();
+    test_true("62g", "reset", request(XS_RESET_WATCHES, 0, "", 1) >= 0);
+    test_eq("62g", "as many watches after a reset", make_watches(), watches);
+    many_rights();
+    test_note("%u nodes, %u watches", nodes, watches);
+    alive("62g");
+}
+
+/* ---- numbers that are used again ---- */
+
+/* Lets the domain with the number before ours read a node of ours. */
+static void share(void)
+{
+    char perms[64], other[16];
+    uint32_t self = 0, length;
+
+    by_path(XS_READ, "domid");
+    for (const char *c = answer; *c; c++)
+        self = 10 * self + (uint32_t)(*c - '0');
+    number(perms, "n%u", self);
+    length = (uint32_t)strlen(perms) + 1;
+    number(other, "r%u", self - 1);
+    memcpy(perms + length, other, strlen(other) + 1);
+    write_node("data/shared", "secret");
+    test_true("63e", "shared",
+              two_words(XS_SET_PERMS, 0, "data/shared", perms,
+                        length + (uint32_t)strlen(other) + 1) >= 0);
+}
+
+/* from=NUMBER may=1: reads it when it comes; may=0: has the number of one who could, and cannot. Leaves its nodes and
+ * watches behind. */
+static void take(void)
+{
+    char path[64];
+    bool may = start_option_number("may", 0);
+    uint64_t until = event_now() + 2 * PATIENCE;
+    uint32_t nodes;
+    int got;
+
+    number(path, "/local/domain/%lu/data/shared", start_option_number("from", 0));
+    while ((got = by_path(XS_READ, path)) == ERROR && may && event_now() < until)
+        nap();
+    test_eq("63e", "what is shared with that number", got, may ? 6 : ERROR);
+    if (!may)
+        test_true("63e", "no access", error_is("EACCES"));
+    nodes = make_nodes(0);
+    console_printf("room for %u nodes and %u watches\n", nodes, make_watches());
+}
+
 /* A tree as deep as names allow, and its end at one stroke. */
 static void deep(void)
 {
@@ -456,7 +606,8 @@ static const struct {
     void (*fn)(void);
 } attacks[] = {{"served", served},   {"words", bad_words}, {"rights", rights},
                {"quotas", quotas},   {"deep", deep},       {"flood", flood},
-               {"indices", indices}, {"console", console}};
+               {"indices", indices}, {"console", console}, {"accounts", accounts},
+               {"share", share},     {"take", take}};
 
 int main(void)
 {
