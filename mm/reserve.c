@@ -202,8 +202,8 @@ static long query(struct mm_vcpu *v, unsigned cmd, uint64_t arg_va)
         result = (long)load_relaxed(&d->tot_pages);
     else if (cmd == XENMEM_maximum_reservation)
         result = (long)min(load_relaxed(&d->max_pages), (uint64_t)INT64_MAX);
-    else
-        result = (long)load_relaxed(&d->max_gfn) - 1;
+    else /* none yet: as if there were one */
+        result = (long)max(load_relaxed(&d->max_gfn), (uint64_t)1) - 1;
     domain_release(v->d, d);
     return result;
 }

@@ -104,6 +104,7 @@ void boot_main(uint32_t magic, uint32_t info)
     acpi_init(boot_info.rsdp);
     uint64_t trampoline = ram_take(PAGE_SIZE, PAGE_SIZE, KiB(640));
     paging_init_frames();
+    m2p_share();
     memory_release();
 
     lapic_init();

@@ -262,6 +262,11 @@ void paging_init_frames(void)
     allocator_ready = true;
 }
 
+mfn_t env_m2p_part(unsigned part)
+{
+    return maddr_to_mfn(maddr(*entry_at(M2P_RW_BASE + part * LARGE, 2, false) & PTE_ADDR));
+}
+
 /* --- device memory --- */
 
 static uint64_t next_device = DEVICES_BASE;

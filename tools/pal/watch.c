@@ -14,6 +14,7 @@
 #include <xen/sched.h>
 
 #include "ending.h"
+#include "libpal/record.h"
 #include "save_restore.h"
 #include "trim.h"
 
@@ -45,7 +46,14 @@ static void tell(const struct call *c, const struct pal_domain *d, enum pal_acti
 static bool look_at_suspended(struct pal *p, const struct pal_domain *d)
 {
     struct pal_error failed = {0};
-    int rc = save_recover(p, d->id, &d->info, &failed);
+    struct pal_config ours;
+    int rc;
+
+    /* What others made, others save. */
+    if (pal_record_read(d->id, &ours, &failed))
+        return false;
+    pal_config_free(&ours);
+    rc = save_recover(p, d->id, &d->info, &failed);
 
     if (rc == 0)
         fprintf(stderr, "pal watch: %s (domain %u) was suspended, and nobody saves it: seen to\n",

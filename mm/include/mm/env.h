@@ -23,6 +23,9 @@ static inline mfn_t env_mfn(const void *p)
     return mfn(((uintptr_t)p - env_direct_base) >> PAGE_SHIFT);
 }
 
+/* Where the machine-to-physical table has its part of this number, 2 MiB. */
+mfn_t env_m2p_part(unsigned part);
+
 /*
  * The TLB clock. A writer of page tables takes env_tlb_now() after it removed a translation; later
  * env_flush_since(stamp) returns only when no CPU can still use a translation (or a cached upper

@@ -15,6 +15,8 @@
 /* ---- machine-to-physical table (m2p.c) ---- */
 extern uint64_t *m2p_table; /* writable alias; the guests' read-only view is the machine's affair */
 #define M2P_INVALID (~0ull)
+/* At boot, before there is any domain. */
+void m2p_share(void);
 static inline void m2p_set(mfn_t m, uint64_t value)
 {
     m2p_table[m.n] = value;

@@ -122,6 +122,8 @@ static void questions(void **state)
 {
     domid_t *id = (void *)fake_buffer;
     struct xen_machphys_mapping *map = (void *)fake_buffer;
+    struct xen_machphys_mfn_list *parts = (void *)fake_buffer;
+    xen_pfn_t *first = (void *)(parts + 1);
 
     (void)state;
     fake_reset(20);
@@ -130,6 +132,7 @@ static void questions(void **state)
     *id = DOMID_SELF;
     assert_int_equal(mm_memory_op(v, XENMEM_current_reservation, fake_va(id)), 1);
     assert_int_equal(mm_memory_op(v, XENMEM_maximum_reservation, fake_va(id)), 20);
+    assert_int_equal(mm_memory_op(v, XENMEM_maximum_gpfn, fake_va(id)), 0); /* none yet */
     *id = 2;
     assert_int_equal(mm_memory_op(v, XENMEM_current_reservation, fake_va(id)), -XEN_EPERM);
     assert_int_equal(mm_memory_op(fake_v(0, 0), XENMEM_current_reservation, fake_va(id)), 0);
@@ -139,6 +142,11 @@ static void questions(void **state)
     assert_int_equal(map->max_mfn, FAKE_FRAMES - 1);
     assert_int_equal(mm_memory_op(v, XENMEM_machphys_mapping, 0x10), -XEN_EFAULT);
     assert_int_equal(mm_memory_op(v, XENMEM_machphys_mfn_list, fake_va(map)), -XEN_EPERM);
+    *parts = (struct xen_machphys_mfn_list){.max_extents = 3};
+    parts->extent_start.p = (void *)fake_va(first);
+    assert_int_equal(mm_memory_op(fake_v(0, 0), XENMEM_machphys_mfn_list, fake_va(parts)), 0);
+    assert_int_equal(parts->nr_extents, 1);
+    assert_int_equal(*first, 7);
 }
 
 int main(void)
