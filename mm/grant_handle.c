@@ -6,6 +6,9 @@
  */
 #include "region_internal.h"
 
+#define FIRST_CHUNKS 64u
+#define MOST_HANDLES (1 << 30)
+
 struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle)
 {
     return &t->chunks[handle / HANDLE_CHUNK][handle % HANDLE_CHUNK];
@@ -13,11 +16,16 @@ struct grant_mapping *grant_mapping_at(struct grant_table *t, uint32_t handle)
 
 /* ---- under maps_lock ---- */
 
+static inline unsigned limit_of(const struct grant_table *t)
+{
+    return t->max_handles + t->region_handles;
+}
+
 static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle, unsigned flags)
 {
     struct grant_mapping *m;
 
-    if (t->free_handle == NO_HANDLE)
+    if (t->free_handle == NO_HANDLE || t->mappings >= limit_of(t))
         return NULL;
     *handle = t->free_handle;
     m = grant_mapping_at(t, *handle);
@@ -30,70 +38,92 @@ static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle, 
     return m;
 }
 
-/* Fresh handles from `chunk`, or false: it is not needed. */
+static inline bool directory_is_full(const struct grant_table *t)
+{
+    return t->handles >= t->chunk_room * HANDLE_CHUNK;
+}
+
+/* Fresh handles from `chunk`, or false: it is not needed, or the directory has no room for it. */
 static bool add_chunk(struct grant_table *t, struct grant_mapping *chunk)
 {
-    if (t->free_handle != NO_HANDLE || t->handles >= t->max_handles)
+    if (t->free_handle != NO_HANDLE || directory_is_full(t))
         return false;
 
-    unsigned first = t->handles, n = min(HANDLE_CHUNK, t->max_handles - first);
+    unsigned first = t->handles;
 
-    for (unsigned i = 0; i < n; i++)
-        chunk[i].next = i + 1 < n ? first + i + 1 : NO_HANDLE;
+    for (unsigned i = 0; i < HANDLE_CHUNK; i++)
+        chunk[i].next = i + 1 < HANDLE_CHUNK ? first + i + 1 : NO_HANDLE;
     t->chunks[first / HANDLE_CHUNK] = chunk;
-    t->handles = first + n;
+    t->handles = first + HANDLE_CHUNK;
     t->free_handle = first;
     return true;
 }
 
 /* ---- */
 
-/* The list of chunks is for those only who map. */
-static bool need_directory(struct grant_table *t)
+/* The list of chunks is for those only who map, and as long as it must be. */
+static bool grow_directory(struct grant_table *t)
 {
-    struct grant_mapping **list;
+    unsigned room = max(load_relaxed(&t->chunk_room) * 2, FIRST_CHUNKS);
+    struct grant_mapping **list = heap_alloc(room * sizeof(list[0])), **old = list;
 
-    if (load_acquire(&t->chunks))
-        return true;
-    list = heap_alloc(DIV_ROUND_UP(t->max_handles, HANDLE_CHUNK) * sizeof(list[0]));
     if (!list)
         return false;
     spin_lock(&t->maps_lock);
-    if (!t->chunks) {
-        store_release(&t->chunks, list);
-        list = NULL;
+    if (directory_is_full(t) && room > t->chunk_room) {
+        old = t->chunks;
+        if (old)
+            memcpy(list, old, t->chunk_room * sizeof(list[0]));
+        t->chunks = list;
+        t->chunk_room = room;
     }
     spin_unlock(&t->maps_lock);
-    heap_free(list);
+    heap_free(old);
+    return true;
+}
+
+/* One more chunk, unless another was quicker. False: there is no memory. */
+static bool grow(struct grant_table *t)
+{
+    struct grant_mapping *chunk = heap_alloc(HANDLE_CHUNK * sizeof(*chunk));
+    bool used;
+
+    if (!chunk)
+        return false;
+    spin_lock(&t->maps_lock);
+    used = add_chunk(t, chunk);
+    spin_unlock(&t->maps_lock);
+    if (!used)
+        heap_free(chunk);
     return true;
 }
 
 struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle, unsigned flags)
 {
-    if (!t->max_handles || !need_directory(t))
-        return NULL;
     for (;;) {
-        struct grant_mapping *m, *chunk;
-        bool full, used;
+        struct grant_mapping *m;
+        bool full, long_enough;
 
         spin_lock(&t->maps_lock);
         m = take_free(t, handle, flags);
-        full = t->handles >= t->max_handles;
+        full = t->mappings >= limit_of(t);
+        long_enough = !directory_is_full(t);
         spin_unlock(&t->maps_lock);
         if (m || full)
             return m;
-        chunk = heap_alloc(HANDLE_CHUNK * sizeof(*chunk));
-        if (!chunk)
+        if (!(long_enough ? grow(t) : grow_directory(t)))
             return NULL;
-        spin_lock(&t->maps_lock);
-        used = add_chunk(t, chunk);
-        m = take_free(t, handle, flags); /* our own chunk cannot be used up by others before us */
-        spin_unlock(&t->maps_lock);
-        if (!used)
-            heap_free(chunk);
-        if (m)
-            return m;
     }
+}
+
+void grant_handles_allow(struct grant_table *t, int64_t more)
+{
+    spin_lock(&t->maps_lock);
+    if (more > 0)
+        t->region_handles = (unsigned)min((int64_t)MOST_HANDLES, t->region_handles + more);
+    else
+        t->region_handles -= (unsigned)min((int64_t)t->region_handles, -more);
+    spin_unlock(&t->maps_lock);
 }
 
 void grant_mapping_publish(struct grant_table *t, struct grant_mapping *m, unsigned parts)
@@ -202,7 +232,7 @@ void grant_mappings_free(struct grant_table *t)
 
     CHECK_EQ(t->mappings, 0);
     spin_lock(&t->maps_lock); /* who searches the handles finds them all, or none */
-    t->handles = t->max_handles = 0;
+    t->handles = t->max_handles = t->region_handles = t->chunk_room = 0;
     t->free_handle = NO_HANDLE;
     t->chunks = NULL;
     spin_unlock(&t->maps_lock);

@@ -77,7 +77,9 @@ struct grant_table {
     /* What the domain maps of others. */
     spinlock_t maps_lock; /* the rest; a leaf */
     struct grant_mapping **chunks;
+    unsigned chunk_room;           /* entries of that list */
     unsigned handles, max_handles; /* that exist, and may */
+    unsigned region_handles;       /* and so many more, for the regions that list the domain */
     unsigned mappings;             /* in use */
     uint32_t free_handle;
 };
@@ -135,6 +137,8 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count);              
 /* ---- handles (grant_handle.c) ---- */
 /* A handle that nobody can use yet (busy, no parts), with these flags; NULL when d has as many as it may. */
 struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle, unsigned flags);
+/* It may have so many more, or fewer again. Short. */
+void grant_handles_allow(struct grant_table *t, int64_t more);
 /* Give it these parts: from now on it can be unmapped. */
 void grant_mapping_publish(struct grant_table *t, struct grant_mapping *m, unsigned parts);
 /* Take `parts` out of a mapping for their end; *copy shows it as it was. 0; GNTST_bad_handle when it has not all of

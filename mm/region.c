@@ -11,7 +11,8 @@
  */
 #include "region_internal.h"
 
-#define BLOCK_ORDER 9 /* memory is taken in blocks of at most so many frames */
+#define HANDLES_A_PAGE 4 /* a stock kernel maps each page twice, and two programs may have it */
+#define BLOCK_ORDER    9 /* memory is taken in blocks of at most so many frames */
 
 struct mm_domain mm_domain_region = {
     .id = PAL_DOMID_REGION,
@@ -19,7 +20,8 @@ struct mm_domain mm_domain_region = {
     .max_pages = ~0ull,
 };
 
-static spinlock_t regions_lock = SPINLOCK_INIT; /* all below but the turns; a leaf */
+/* All below but the turns; outside of the lock of the list of domains. */
+static spinlock_t regions_lock = SPINLOCK_INIT;
 static struct {
     struct region *region;
     uint32_t next_turn, turn;
@@ -118,24 +120,24 @@ void region_member_put(struct region_member *m, unsigned access)
 /* With the slot's turn. On return the member has no more than `access`, and no CPU more by it. */
 static void limit_member(struct region_member *m, unsigned access)
 {
-    struct mm_domain *d;
-    unsigned domid, was;
+    struct mm_domain *d = NULL;
+    unsigned was;
 
     spin_lock(&regions_lock);
     was = m->access;
-    domid = m->domain;
     m->access = (uint8_t)min(access, was);
+    if (was > access)
+        d = env_domain_get(m->domain);
     spin_unlock(&regions_lock);
-    if (was <= access)
-        return;
     for (unsigned a = access + 1; a <= PAL_REGION_write; a++) {
         while (load_acquire(&m->users[a]))
             env_wait_turn();
     }
-    d = env_domain_get(domid);
     if (!d)
-        return; /* it is gone, and all that it had mapped */
+        return; /* it had no more; or it is gone, and all that it had mapped */
     region_take_back(d, m, access == PAL_REGION_read);
+    if (access == PAL_REGION_none)
+        grant_handles_allow(d->grant, -(int64_t)m->region->pages * HANDLES_A_PAGE);
     env_domain_put(d);
     env_flush_since(env_tlb_now());
 }
@@ -144,8 +146,6 @@ static void limit_member(struct region_member *m, unsigned access)
 static void remove_member(struct region_member *m)
 {
     limit_member(m, PAL_REGION_none);
-    while (load_acquire(&m->users[PAL_REGION_read]) || load_acquire(&m->users[PAL_REGION_write]))
-        env_wait_turn();
     CHECK_EQ(load_relaxed(&m->mappings), 0);
     spin_lock(&regions_lock);
     m->domain = DOMID_INVALID;
@@ -162,7 +162,7 @@ static bool is_name(const char *name)
         char c = name[i];
 
         if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-            c != '.' && c != '_' && c != '-')
+            c != '_' && c != '-')
             return false;
     }
     return i > 0 && i < PAL_REGION_NAME;
@@ -335,6 +335,7 @@ static struct region *region_of(const struct mm_domain *d, uint32_t slot)
 static long raise_member(struct region *r, struct mm_domain *who, unsigned access)
 {
     struct region_member *m;
+    bool added = false;
     long rc = 0;
 
     spin_lock(&regions_lock);
@@ -346,10 +347,13 @@ static long raise_member(struct region *r, struct mm_domain *who, unsigned acces
     } else if (!m) {
         rc = -XEN_ENOSPC;
     } else {
+        added = m->access == PAL_REGION_none;
         m->domain = who->id;
         m->access = (uint8_t)access;
     }
     spin_unlock(&regions_lock);
+    if (added)
+        grant_handles_allow(who->grant, (int64_t)r->pages * HANDLES_A_PAGE);
     return rc;
 }
 

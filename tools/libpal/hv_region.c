@@ -101,7 +101,7 @@ int pal_hv_region_create(struct pal_hv *hv, const char *name, uint64_t pages, st
         return pal_fail(e, PAL_REG_EXISTS, "there is a region \"%s\"", name);
     case EINVAL:
         return pal_fail(e, PAL_USE_ARGUMENTS,
-                        "a name has up to 31 letters, digits, '.', '_', '-'; a region up to 4 GiB");
+                        "a name has up to 31 letters, digits, '_', '-'; a region up to 4 GiB");
     case ENOSPC:
         return pal_fail(e, PAL_REG_FULL, "there are 1024 regions, as many as can be");
     case ENOMEM:

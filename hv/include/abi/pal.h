@@ -134,7 +134,7 @@ struct pal_resume {
 #define PAL_REGION_SLOTS           1024u
 #define PAL_REGION_MAX_PAGES       (1u << 20) /* 4 GiB */
 #define PAL_REGION_REF(slot, page) ((uint32_t)(slot) << 20 | (uint32_t)(page))
-#define PAL_REGION_NAME            32 /* bytes, the last one 0; letters, digits, '.', '_', '-' */
+#define PAL_REGION_NAME            32 /* bytes, the last one 0; letters, digits, '_', '-' */
 #define PAL_REGION_MEMBERS         32 /* domains on a list */
 
 /* Make one. arg: struct pal_region_create. Returns the slot. Nobody is on its list, not even who made it. -EINVAL: name or size; -EEXIST: a region of the same creator

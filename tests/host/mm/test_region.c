@@ -88,7 +88,7 @@ static void pages_are_clean_and_counted(void **state)
 
 static void names_and_sizes(void **state)
 {
-    static const char *const bad[] = {"", "a/b", "a b", "x\n", "ä"};
+    static const char *const bad[] = {"", "a/b", "a b", "x\n", "ä", "a.b"};
     char longest[PAL_REGION_NAME + 1] = {0};
     struct pal_region_info i;
 
@@ -485,6 +485,33 @@ static void many_times(void **state)
     assert_int_equal(region_mapped(slot, MAPPER), 0);
 }
 
+/* How many handles there may be grows with what one may map, and only so. */
+static void large_regions_can_be_mapped(void **state)
+{
+    const unsigned pages = 200;
+    struct gnttab_map_grant_ref last;
+    unsigned made = 0;
+    long large;
+
+    (void)state;
+    fake_d(MAPPER)->grant->max_handles = 16;
+    large = region_create(control, "large", pages);
+    assert_true(large >= 0);
+    assert_int_equal(region_allow(control, large, MAPPER, PAL_REGION_read), 0);
+    assert_int_equal(region_allow(control, large, MAPPER, PAL_REGION_write), 0);
+    for (;; made++) {
+        last = map_region(mapper, GNTMAP_device_map, 0, large, made % pages);
+        if (last.status)
+            break;
+    }
+    assert_int_equal(last.status, GNTST_no_space);
+    assert_int_equal(made, 4 * pages + 16);
+    assert_int_equal(region_destroy(control, large), 0);
+    for (uint32_t h = 0; h < made; h++)
+        assert_int_equal(unmap_grant(mapper, h, 0, 0), GNTST_okay);
+    assert_int_equal(fake_d(MAPPER)->grant->region_handles, 0);
+}
+
 /* A region's books are audited. */
 static void lies_are_noticed(void **state)
 {
@@ -538,6 +565,7 @@ int main(void)
         TEST(the_dead_are_off_all_lists),
         TEST(the_list_has_an_end),
         TEST(many_times),
+        TEST(large_regions_can_be_mapped),
         TEST(lies_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

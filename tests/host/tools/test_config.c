@@ -242,7 +242,7 @@ static void test_regions(void **state)
     assert_int_equal(parse(&c,
                            HEAD MEMORY OS OURS("<pal:regions memory='64M' count='4'/>"
                                                "<pal:region name='bulk' access='rw' size='5K'/>"
-                                               "<pal:region name='a.b_c-d' access='ro'/>") TAIL,
+                                               "<pal:region name='a_b-c' access='ro'/>") TAIL,
                            &e),
                      PAL_OK);
     assert_int_equal(c.region_quota, 4);
@@ -253,8 +253,8 @@ static void test_regions(void **state)
     assert_true(c.region[0].write && !c.region[1].write);
     assert_int_equal(pal_config_set_region(&c, "bulk", NULL, &changed, &e), 0);
     assert_int_equal(changed.regions, 1);
-    assert_string_equal(changed.region[0].name, "a.b_c-d");
-    assert_int_equal(pal_config_set_region(&changed, "a.b_c-d", "rw", &again, &e), 0);
+    assert_string_equal(changed.region[0].name, "a_b-c");
+    assert_int_equal(pal_config_set_region(&changed, "a_b-c", "rw", &again, &e), 0);
     assert_int_equal(again.regions, 1);
     assert_true(again.region[0].write);
     pal_config_free(&c);
