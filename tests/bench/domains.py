@@ -20,6 +20,8 @@ ROWS = {
     "grant_map": "grant map + unmap, of 32, a page",
     "region_map_one": "region map + unmap, one page",
     "region_map": "region map + unmap, of 32, a page",
+    "region_gntdev": "the same by gntdev, 32 MiB, a page",
+    "region_gntdev_many": "the same by gntdev, 256 MiB, a page",
     "grant_copy": "grant copy, of 32, a page",
     "disk_write": "virtual disk, write a page",
     "disk_read": "virtual disk, read a page",
@@ -35,8 +37,8 @@ ROWS = {
 # In a guest: the rows of micro.c with this before their names.
 GUEST = "guest_"
 # The share of the peer's figure that a row may take; the others: all of it.
-SHARE = {"create": 0.25, "region_map": 0.5, "balloon_hv_out": 0.5, "balloon_hv_in": 0.5}
-PARTS = ("life", "pair", "micro", "disk", "net", "balloon")
+SHARE = {"create": 0.25, "region_map": 0.5, "region_gntdev": 0.5, "balloon_hv_out": 0.5, "balloon_hv_in": 0.5}
+PARTS = ("life", "pair", "granted", "micro", "disk", "net", "balloon")
 XL_SAVE = "usr/lib/xen-4.17/bin/libxl-save-helper"
 
 
@@ -44,21 +46,21 @@ def compile_program(name, *libraries):
     """Static but for Xen's libraries, which are those of the image."""
     compiler = os.environ.get("CC", "gcc")
     binary = OUT / name
-    options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", *([] if libraries else ["-static"])]
+    options = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{TOP / 'hv/include'}", *([] if libraries else ["-static"])]
     subprocess.run([compiler, *options, "-o", binary, TOP / "tests" / "bench" / f"{name}.c", *libraries], check=True)
     return binary
 
 
 def prepare(kernel, micro_initrd):
     """Domain 0's image with both tools, the programs of the bench and the guests' images."""
-    stopwatch, transfer, squeeze = map(compile_program, ("stopwatch", "transfer", "squeeze"))
+    stopwatch, transfer, squeeze, granted = map(compile_program, ("stopwatch", "transfer", "squeeze", "granted"))
     handover = compile_program("handover", "-lxenctrl", "-lxenstore")
     guest = OUT / "guest.gz"
-    modules = [f"--only={name}" for name in ("xen_blkfront", "xen_netfront", "af_packet")]
+    modules = [f"--only={name}" for name in ("xen_blkfront", "xen_netfront", "af_packet", "xen_gntdev", "xen_gntalloc")]
     programs = [f"--add=bin/{name}={IMAGE / name}" for name in ("bench-disk", "bench-server", "bench-client")]
     subprocess.run(
         [TOOLS / "mkinitrd.py", "--kernel", CACHE / f"linux-{kernel}", *modules, *programs, "--init", TOOLS / "guest" / "init"]
-        + [f"--add=bin/transfer={transfer}", f"--add=bin/squeeze={squeeze}", "-o", guest],
+        + [f"--add=bin/transfer={transfer}", f"--add=bin/squeeze={squeeze}", f"--add=bin/granted={granted}", "-o", guest],
         check=True,
     )
     turn = OUT / "turn.gz"

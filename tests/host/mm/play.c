@@ -5,13 +5,14 @@
 
 #include "../../../mm/grant_internal.h"
 
-#define POOL        12
-#define HOLDS       4
-#define GRANTS      4
-#define GRANT_KINDS 180  /* operations from here on are about grants */
-#define CACHE_KINDS 235  /* and from here on about the buffer cache */
-#define REFS        6    /* that a domain plays with */
-#define AREA        4096 /* of the guest buffer, for each operation of a round */
+#define POOL         12
+#define HOLDS        4
+#define GRANTS       4
+#define GRANT_KINDS  180  /* operations from here on are about grants */
+#define CACHE_KINDS  235  /* and from here on about the buffer cache */
+#define REGION_KINDS 224  /* and from here on about regions */
+#define REFS         6    /* that a domain plays with */
+#define AREA         4096 /* of the guest buffer, for each operation of a round */
 
 struct op {
     unsigned domain, vcpu;
@@ -310,6 +311,64 @@ static void do_grant_table(struct op *o)
     }
 }
 
+/* ---- regions ---- */
+
+static uint32_t region_slots[2]; /* the last that were made */
+
+static void do_region_list(struct op *o)
+{
+    struct mm_vcpu *v = fake_v(o->domain, o->vcpu);
+    uint32_t *slot = &region_slots[o->a % 2];
+
+    if (o->d % 4 == 0) {
+        struct pal_region_create *c = (void *)o->area;
+        long made;
+
+        memset(c, 0, sizeof(*c));
+        c->name[0] = (char)('a' + o->b % 3);
+        c->pages = 1 + o->c % 3;
+        made = mm_region_op(v, PALOP_region_create, fake_va(c));
+        if (made >= 0)
+            *slot = (uint32_t)made;
+    } else if (o->d % 16 == 1) {
+        struct pal_region_destroy *d = (void *)o->area;
+
+        *d = (struct pal_region_destroy){.slot = *slot};
+        (void)mm_region_op(v, PALOP_region_destroy, fake_va(d));
+    } else {
+        struct pal_region_allow *a = (void *)o->area;
+
+        *a = (struct pal_region_allow){
+            .slot = *slot, .domain = o->b % FAKE_DOMAINS, .access = o->c % 3};
+        (void)mm_region_op(v, PALOP_region_allow, fake_va(a));
+    }
+}
+
+static void do_region_map(struct op *o)
+{
+    struct gnttab_map_grant_ref *m = (void *)o->area;
+    bool by_entry = o->d & 8;
+
+    *m = (struct gnttab_map_grant_ref){
+        .host_addr = by_entry ? mfn_to_maddr(table_by(o, o->a)).a + slot_by(o->b) * 8 : va_by(o->a),
+        .flags = (1 + o->d % 3) | (o->d & 4 ? GNTMAP_readonly : 0) |
+                 (by_entry ? GNTMAP_contains_pte : 0),
+        .ref = PAL_REGION_REF(region_slots[o->c % 2], o->c / 2 % 4),
+        .dom = PAL_DOMID_REGION,
+    };
+    CHECK_EQ(mm_grant_op(fake_v(o->domain, o->vcpu), GNTTABOP_map_grant_ref, fake_va(m), 1), 0);
+    if (m->status == GNTST_okay)
+        grants[o->domain][o->b % GRANTS] = *m;
+}
+
+static void run_region_op(struct op *o)
+{
+    if (o->kind & 1)
+        do_region_list(o);
+    else
+        do_region_map(o);
+}
+
 static void run_grant_op(struct op *o)
 {
     switch ((o->kind - GRANT_KINDS) % 9) {
@@ -427,6 +486,10 @@ static void run_op(void *arg)
         return;
     }
 
+    if (o->kind >= REGION_KINDS) {
+        run_region_op(o);
+        return;
+    }
     if (o->kind >= GRANT_KINDS) {
         run_grant_op(o);
         return;
@@ -519,6 +582,9 @@ void play_start(void)
     fake_grants(3, 1);
     memset(objects, 0, sizeof(objects));
     memset(grants, 0, sizeof(grants));
+    memset(region_slots, 0, sizeof(region_slots));
+    fake_d(1)->max_regions = 2;
+    fake_d(1)->max_region_pages = 4;
     mm_audit_extra = count_holds;
     for (unsigned d = 0; d < FAKE_DOMAINS; d++)
         start_domain(d);
