@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import debian
 import qemu as q
 from qemu import Qemu
 from test_domains import DOMAINS_INITRD, PROMPT, domain0, domains_image, machine, wait_console  # noqa: F401
@@ -228,3 +229,40 @@ def test_power_and_errors(directory, initrd, disk):
         assert "was changed after" in control.run("pal create /guest/calm.xml", status=1)
         audit(control)
         qemu.check_log(allowed=())
+
+
+@pytest.mark.soak
+def test_debian_guests(directory):
+    """Debian from one image: packages and a database are written to overlays while the server is killed; the file systems are sound."""
+    debian.make_shared()
+    with Qemu(debian.machine(guests=0, shared=True), directory) as qemu:
+        control = debian.Shell(qemu)
+        control.run("systemctl is-system-running --wait", 240)
+        control.run("mount LABEL=srv /srv")
+        image = control.run("md5sum </srv/debian.img", 300)
+        guests = []
+        for name in ("web", "db"):
+            control.run(f"pal create /guest/shared/{name}.xml", 120)
+            guests.append(debian.Guest(control, name))
+        web, db = guests
+        db.run("(/guest/load.sh /var/rows.db 10; echo $? >/var/rows.done) >/dev/null 2>&1 & true")
+        web.run("mkdir -p /tmp/p/DEBIAN /tmp/p/srv/many && for i in $(seq 300); do head -c $((i * 40)) /dev/urandom >/tmp/p/srv/many/$i; done; "
+                "printf 'Package: many\\nVersion: 1\\nArchitecture: all\\nMaintainer: t <t@t>\\nDescription: t\\n' >/tmp/p/DEBIAN/control; "
+                "dpkg-deb -b /tmp/p /tmp/many.deb", 300)
+        web.run("(dpkg -i /tmp/many.deb; echo $? >/var/many.done) >/dev/null 2>&1 & true")
+        for _ in range(4):
+            control.run("sleep 2; kill -9 $(xenstore-read /tool/pal/blkd/running)")
+        assert web.until("cat /var/many.done", 300).split() == ["0"]
+        assert web.run("dpkg --verify many; dpkg --audit; diff -r /tmp/p/srv/many /srv/many && echo same", 120).split() == ["same"]
+        assert db.until("cat /var/rows.done", 600).split() == ["0"]
+        counts = db.run("sqlite3 /var/rows.db 'SELECT count(*) FROM rows GROUP BY writer; PRAGMA integrity_check;'", 120)
+        assert counts.split() == ["2000"] * 4 + ["ok"]
+        for guest in guests:
+            guest.run("dmesg | grep -E 'I/O error|EXT4-fs error|Call Trace|blocked for more'", status=1)
+        control.run("pal shutdown db --wait", 120)
+        control.run("pal attach web disk /srv/db.cow xvdb --base /srv/debian.img")
+        web.run("e2fsck -fn /dev/xvdb", 300)
+        control.run("pal shutdown web --wait", 120)
+        assert control.run("md5sum </srv/debian.img", 300) == image
+        control.run("/lib/modules/checks/audit")
+        qemu.check_log()

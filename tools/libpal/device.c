@@ -23,6 +23,8 @@
 #define LOCK       "devices"
 #define STEP_MS    10
 #define BACKEND_MS 5000 /* a backend's driver answers at once when it is there */
+/* pal-blkd may be starting again, and waits itself for transfers of the one before it. */
+#define IMAGES_MS 40000
 
 static void wait_a_step(void)
 {
@@ -40,9 +42,10 @@ static bool has_taken(struct pal *p, const struct pal_device *d, const char *pat
 static int wait_for(struct pal *p, const struct pal_device *d, const char *path, const char *driver,
                     struct pal_error *e)
 {
+    unsigned limit = path ? BACKEND_MS : IMAGES_MS;
     char *complaint = NULL;
 
-    for (unsigned ms = 0; ms < BACKEND_MS && !complaint; ms += STEP_MS) {
+    for (unsigned ms = 0; ms < limit && !complaint; ms += STEP_MS) {
         if (has_taken(p, d, path))
             return 0;
         if (pal_interrupt_check(e))
