@@ -113,11 +113,10 @@ static void enter(struct base *b)
 /* It is another content from now on; disks keep the size that they have. */
 static void follow_change(struct base *b, const struct identity *now)
 {
-    if (!b->changed)
+    if (!b->changes++)
         fprintf(stderr,
                 "pal-blkd: a base image (device %llx, inode %llu) was changed while in use\n",
                 (unsigned long long)now->device, (unsigned long long)now->inode);
-    b->changed = true;
     if (b->object != CACHE_NONE)
         cache_retire(b->object);
     b->object = CACHE_NONE;

@@ -24,7 +24,7 @@ struct base {
     uint32_t object;   /* in the cache, CACHE_NONE: not */
     uint32_t *readers; /* domains that may read it: one entry a disk */
     unsigned reader_count;
-    bool changed; /* has been told of */
+    unsigned changes; /* that were noticed */
 };
 
 /* That of this file; fd is the base's from now on. NULL: out of memory, or it cannot be looked at. */

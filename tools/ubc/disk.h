@@ -16,6 +16,7 @@
 #include "volume.h"
 
 #define DISK_BYTES_MOST   (2u << 20)  /* buffers of one disk */
+#define DISK_TURN         (1u << 20)  /* of one disk's requests before the others have their turn */
 #define DISK_BYTES_BUDGET (64u << 20) /* of all: beyond it each has one request at a time */
 
 struct disk {
@@ -28,6 +29,7 @@ struct disk {
     struct request *order[RING_SLOTS_MOST];
     struct request *held; /* the last one taken, when it may not begin yet */
     size_t bytes;
+    uint64_t turn;  /* bytes of the requests that were begun since it was attended */
     bool attention; /* in the list of those to look at */
     struct disk *next_attention;
     void (*notify)(struct disk *d); /* send the guest an event */

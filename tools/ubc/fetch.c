@@ -30,7 +30,8 @@ struct wanted {          /* one page under way */
 struct run {
     struct io io;
     struct base *base;
-    uint32_t domain; /* of who asked first */
+    uint32_t domain;  /* of who asked first */
+    unsigned changes; /* of the base before it was read */
     unsigned pages;
     struct wanted wanted[RUN_MOST];
 };
@@ -69,6 +70,7 @@ static void begin(struct run *run, void (*done)(struct io *, int))
     size_t bytes = run->pages * BASE_PAGE, there = offset < size ? (size_t)(size - offset) : 0;
     uint8_t *buffer = aligned_alloc(BASE_PAGE, bytes);
 
+    run->changes = run->base->changes;
     run->io = (struct io){.kind = IO_READ,
                           .fd = run->base->fd,
                           .buffer = buffer,
@@ -133,8 +135,10 @@ static void end(struct io *io, int result)
     if (result && run->pages > 1 && io->buffer) {
         split(run);
     } else {
-        /* Looked at after the read: what has changed meanwhile is not put in. */
+        /* Looked at after the read: what has changed meanwhile is not put in, nor what was noticed to. */
         object = result ? CACHE_NONE : base_object(run->base);
+        if (run->changes != run->base->changes)
+            object = CACHE_NONE;
         if (object != CACHE_NONE)
             base_cache_said(
                 run->base, object,

@@ -211,6 +211,86 @@ static void test_changed(void **state)
     world_end();
 }
 
+/* A read that began before a change was noticed ends when the base has a new object: it is not put in there. */
+static void test_late(void **state)
+{
+    uint8_t sector[SECTOR];
+    struct guest *g;
+    int base;
+
+    (void)state;
+    world_begin(10);
+    world.cached = true;
+    base = make_base(SECTORS);
+    g = guest_new(1, overlay_volume("one", base, 0));
+    assert_true(guest_put(g, REQUEST_READ, 0, 8));
+    disk_attend();
+    assert_int_equal(world_under_way(), 1);
+    world.later = 0;
+    guest_fill(sector, 3, 55);
+    assert_int_equal(pwrite(base, sector, SECTOR, 3 * SECTOR), SECTOR);
+    g->version[3] = 55;
+    assert_true(guest_put(g, REQUEST_READ, 160, 8));
+    disk_attend();
+    world.later = 1000;
+    assert_true(guest_put(g, REQUEST_READ, 320, 8));
+    disk_attend();
+    assert_int_equal(world_under_way(), 3);
+    world_settle();
+    guest_listen(g);
+    assert_int_equal(world.inserts, 2);
+    end_guests(&g, 1);
+    close(base);
+    world_end();
+}
+
+/* One that asks for much that costs no transfer does not keep the others waiting. */
+static void test_turns(void **state)
+{
+    const unsigned sectors = 30 * 8;
+    struct guest *g;
+    int base;
+
+    (void)state;
+    world_begin(11);
+    world.cached = true;
+    base = make_base(SECTORS);
+    g = guest_new(1, overlay_volume("one", base, 0));
+    for (unsigned i = 0; i < 10; i++) {
+        for (unsigned tries = 0; tries < 200 && g->under_way < 20; tries++)
+            (void)guest_put(g, REQUEST_READ, 0, sectors);
+        assert_int_equal(g->under_way, 20);
+        disk_attend();
+        assert_true(disk_is_waiting());
+        assert_true(g->shared->rsp_prod - g->consumed <= 1 + DISK_TURN / (sectors * SECTOR));
+        world_settle();
+        guest_listen(g);
+        assert_int_equal(g->under_way, 0);
+    }
+    end_guests(&g, 1);
+    close(base);
+    world_end();
+}
+
+/* Discards, which may take the file system long and need no memory, do not fill the machine's queue. */
+static void test_discards(void **state)
+{
+    struct guest *g;
+
+    (void)state;
+    world_begin(12);
+    g = guest_new(3, raw_volume());
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(guest_put(g, REQUEST_DISCARD, i * 64, 64));
+    disk_attend();
+    assert_int_equal(world_under_way(), 1);
+    world_settle();
+    guest_listen(g);
+    assert_int_equal(g->answers, 10);
+    end_guests(&g, 1);
+    world_end();
+}
+
 /* A read that is over, of what lies before `end`. */
 static void look_for_zeros(const struct guest *g, unsigned slot, uint64_t end)
 {
@@ -379,8 +459,11 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_play),    cmocka_unit_test(test_errors), cmocka_unit_test(test_once),
-        cmocka_unit_test(test_changed), cmocka_unit_test(test_beyond), cmocka_unit_test(test_power),
+        cmocka_unit_test(test_play),     cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_once),     cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_beyond),   cmocka_unit_test(test_power),
+        cmocka_unit_test(test_late),     cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_discards),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
