@@ -155,7 +155,7 @@ static __attribute__((noreturn)) void wait_for_end(int fd, enum guard_task task,
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
     struct pal_error e = {0};
-    struct word word, last = {WORD_NONE};
+    struct word word, last = {.is = WORD_NONE};
     struct pal p;
     ssize_t n;
 
