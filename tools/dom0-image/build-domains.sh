@@ -27,7 +27,8 @@ flock 9
 
 # The guest's own small image.
 "$here/mkinitrd.py" --kernel "$cache/linux-6.1" --only xen_blkfront --only xen_netfront --only af_packet --only ext4 \
-    --only crc32c_generic --only xen_gntdev --only xen_evtchn --only xen_privcmd --init "$here/guest/init" --add "bin/pal-agent=$build/tools/pal-agent" -o "$out/guest-initrd.gz"
+    --only crc32c_generic --only xen_gntdev --only xen_evtchn --only xen_privcmd --init "$here/guest/init" \
+    --add "bin/pal-agent=$build/tools/pal-agent" --add "bin/palshm=$build/tools/palshm" -o "$out/guest-initrd.gz"
 
 set --
 add() { # guest path, file
@@ -46,6 +47,7 @@ done
 add bin/pal "$build/tools/pal"
 add bin/pal-balloond "$build/tools/pal-balloond"
 add bin/pal-blkd "$build/tools/pal-blkd"
+add bin/palshm "$build/tools/palshm"
 add bin/pal-network "$top/tools/network/pal-network"
 add bin/nft /usr/sbin/nft
 programs="$programs $build/tools/pal $build/tools/pal-balloond $build/tools/pal-blkd /usr/sbin/nft"

@@ -149,7 +149,7 @@ palshm_link *palshm_connect(palshm_region *r, uint32_t domain, const char *servi
         shm_fail(r->p, EACCES, "region %s may only be read; links need writing", r->info.name);
         return NULL;
     }
-    snprintf(s.key, sizeof(s.key), "%s.%s", r->key, service);
+    snprintf(s.key, sizeof(s.key), "%s-%s", r->key, service);
     error = find_listener(&s, began, timeout_ms);
     if (error) {
         shm_fail(r->p, error, "nobody serves %s in region %s", service, r->info.name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How two ends find each other, through the store. All nodes lie under data/palshm of the domain that writes them, readable by
- * those that they are for; KEY is SLOT.GENERATION.SERVICE:
+ * those that they are for; KEY is SLOT-GENERATION-SERVICE:
  *
  *   listen/KEY = "PROCESS OFFSET LENGTH"          by the listener, for all members: who it is, and its part of the region
  *   call/KEY/CALL = "PROCESS SIZE BELL LIFE"      by the caller, for the listener: which one it means, two ports for it
@@ -28,7 +28,7 @@ static bool make_key(palshm_region *r, const char *service, char *key, size_t ro
         shm_fail(r->p, EINVAL, "\"%.40s\" is no name for a service", service);
         return false;
     }
-    snprintf(key, room, "%s.%s", r->key, service);
+    snprintf(key, room, "%s-%s", r->key, service);
     return true;
 }
 
@@ -60,7 +60,7 @@ static void find_areas(palshm_listener *l, uint32_t domain, struct areas *areas)
     char path[SEAM_PATH], names[8192], node[SEAM_PATH], text[SEAM_VALUE], word[64], prefix[64];
     int length;
 
-    snprintf(prefix, sizeof(prefix), "%s.", l->r->key);
+    snprintf(prefix, sizeof(prefix), "%s-", l->r->key);
     snprintf(path, sizeof(path), "/local/domain/%u/data/palshm/listen", domain);
     length = seam_list(p->seam, path, names, sizeof(names));
     for (int at = 0; at < length; at += (int)strlen(names + at) + 1) {

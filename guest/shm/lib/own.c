@@ -153,7 +153,7 @@ int palshm_create(palshm *p, const char *name, uint64_t pages)
 
     if (!shm_name_is_good(name, PAL_REGION_NAME))
         return shm_fail(p, EINVAL,
-                        "\"%.80s\" is no name for a region: 1 to %d letters, digits, . _ -", name,
+                        "\"%.80s\" is no name for a region: 1 to %d letters, digits, _ -", name,
                         PAL_REGION_NAME - 1);
     snprintf(op.name, sizeof(op.name), "%s", name);
     got = seam_region_op(p->seam, PALOP_region_create, &op, sizeof(op));

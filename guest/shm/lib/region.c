@@ -11,14 +11,14 @@
 
 _Static_assert(PALSHM_MEMBERS == PAL_REGION_MEMBERS, "as many as the hypervisor lists");
 
+/* What the store takes as the name of a node. */
 bool shm_name_is_good(const char *name, size_t room)
 {
     size_t length = strlen(name);
 
     return length > 0 && length < room &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-               length &&
-           strcmp(name, ".") && strcmp(name, "..");
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+               length;
 }
 
 static int read_numbers(palshm *p, const char *base, const char *name, uint64_t *out, size_t room)
@@ -146,7 +146,7 @@ palshm_region *palshm_region_open(palshm *p, const char *name)
         free(r);
         return NULL;
     }
-    snprintf(r->key, sizeof(r->key), "%u.%llu", r->info.slot,
+    snprintf(r->key, sizeof(r->key), "%u-%llu", r->info.slot,
              (unsigned long long)r->info.generation);
     return r;
 }

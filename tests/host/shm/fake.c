@@ -158,12 +158,20 @@ static bool owner_of(const char *path, uint32_t by, uint32_t *owner)
     return !by || below(path, own);
 }
 
+static bool good_path(const char *path)
+{
+    return strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@") ==
+           strlen(path);
+}
+
 static int put(uint32_t by, const char *path, const char *value)
 {
     struct node *n = find(path);
     char parent[SEAM_PATH];
     uint32_t owner, parents;
 
+    if (!good_path(path))
+        return -EINVAL;
     if (!owner_of(path, by, &owner))
         return -EACCES;
     snprintf(parent, sizeof(parent), "%s", path);
@@ -343,8 +351,11 @@ int seam_share(struct seam *s, const char *path, uint32_t owner, const uint32_t 
 
 int seam_watch(struct seam *s, const char *path, const char *token)
 {
-    struct watch *w = calloc(1, sizeof(*w));
+    struct watch *w;
 
+    if (!good_path(path))
+        return -EINVAL;
+    w = calloc(1, sizeof(*w));
     snprintf(w->path, sizeof(w->path), "%s", path);
     snprintf(w->token, sizeof(w->token), "%s", token);
     pthread_mutex_lock(&lock);

@@ -192,7 +192,7 @@ static void test_stream(void **state)
         assert_int_equal(errno, EPIPE);
         close_end(&client);
         assert_int_equal(
-            fake_nodes("/call/3.77.s/") + fake_nodes("/reply/") + fake_nodes("/listen/3"), 0);
+            fake_nodes("/call/3-77-s/") + fake_nodes("/reply/") + fake_nodes("/listen/3"), 0);
     }
 }
 
@@ -466,10 +466,10 @@ static void test_listeners(void **state)
     palshm_listener_close(second);
     palshm_listener_close(a.l);
     /* A process that does not run any more. */
-    fake_write(1, "/local/domain/1/data/palshm/listen/3.77.old", "999999999-1 0 1048576");
+    fake_write(1, "/local/domain/1/data/palshm/listen/3-77-old", "999999999-1 0 1048576");
     a.l = palshm_listen(a.r, "s", 0, 0, false);
     assert_non_null(a.l);
-    assert_int_equal(fake_nodes("3.77.old"), 0);
+    assert_int_equal(fake_nodes("3-77-old"), 0);
     assert_null(palshm_listen(a.r, "bad name", 0, 0, false));
     assert_int_equal(errno, EINVAL);
     assert_null(palshm_listen(a.r, "s", 100, 4096, false));
@@ -477,7 +477,7 @@ static void test_listeners(void **state)
     assert_int_equal(errno, ETIMEDOUT);
     assert_null(palshm_connect(b.r, 1, "s", 0, 30)); /* listens, does not answer */
     assert_int_equal(errno, ETIMEDOUT);
-    assert_int_equal(fake_nodes("/call/3.77.s/"), 0);
+    assert_int_equal(fake_nodes("/call/3-77-s/"), 0);
     close_end(&a);
     close_end(&b);
 }
@@ -505,7 +505,7 @@ static void test_forged(void **state)
     server.l = palshm_listen(server.r, "s", 0, 0, false);
     assert_non_null(server.l);
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        snprintf(path, sizeof(path), "/local/domain/2/data/palshm/call/3.77.s/1-1-%zu", i);
+        snprintf(path, sizeof(path), "/local/domain/2/data/palshm/call/3-77-s/1-1-%zu", i);
         snprintf(text, sizeof(text), calls[i], server.l->process);
         fake_write(2, path, text);
         while (palshm_listener_next(server.l, &call, 0) == 1) {
@@ -513,8 +513,7 @@ static void test_forged(void **state)
             palshm_listener_free(server.l, &call);
         }
     }
-    fake_write(2, "/local/domain/2/data/palshm/call/3.77.s/a/b", "x");
-    fake_write(2, "/local/domain/2/data/palshm/call/3.77.s/..", "x");
+    fake_write(2, "/local/domain/2/data/palshm/call/3-77-s/a/b", "x");
     assert_int_equal(palshm_listener_next(server.l, &call, 0), 0);
     assert_int_equal(server.l->windows.n, 0);
     close_end(&server);
