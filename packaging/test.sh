@@ -97,6 +97,7 @@ part_host() {
     single fuzz-boot 180 $make host-boot-fuzz-short
     single fuzz-tools 180 $make host-tools-fuzz-short
     single fuzz-save 180 $make host-save-fuzz-short
+    single fuzz-shm 120 $make host-shm-fuzz-short
     single fuzz-ubc 180 $make host-ubc-fuzz-short
 }
 

@@ -572,12 +572,18 @@ static void make(struct region *r, const char *name, uint32_t creator, uint64_t 
     r->fd = memfd_create("region", MFD_CLOEXEC);
     if (ftruncate(r->fd, (off_t)(pages * 4096)))
         abort();
-    r->memory = mmap(NULL, pages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+    /* Between pages that nobody may touch. */
+    r->memory =
+        (uint8_t *)mmap(NULL, (pages + 2) * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) +
+        4096;
+    if (mmap(r->memory, pages * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, r->fd, 0) !=
+        r->memory)
+        abort();
 }
 
 static void unmake(struct region *r)
 {
-    munmap(r->memory, r->pages * 4096);
+    munmap(r->memory - 4096, (r->pages + 2) * 4096);
     close(r->fd);
     r->used = false;
 }
