@@ -610,6 +610,8 @@ static int64_t map_on(uint64_t rounds)
 
             if (!grant_map_at(10, (unsigned int)pair_facts()->other, 60 + i, 0, &h)) {
                 trap_write(grant_va(10), n);
+                if (i == 0 && n < 20)
+                    vcpu_yield(); /* their CPU is ours: so they meet it in use */
                 grant_unmap(h, grant_va(10), 0);
             }
         }

@@ -354,11 +354,15 @@ static void test_killed(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 150; i++) {
+        unsigned left;
+
         kill_once(&random, false, &complete);
-        parts += remove_parts();
+        left = remove_parts();
+        assert_true(left <= 1);
+        parts += left;
     }
     print_message("150 kills: %u complete images, %u temporary names left\n", complete, parts);
-    assert_true(parts < 15); /* only between linking and renaming */
+    assert_true(parts < 75); /* only between linking and renaming, however slow the disk is */
     for (unsigned i = 0; i < 50; i++) {
         kill_once(&random, true, &complete);
         assert_true(remove_parts() <= 1);
