@@ -122,7 +122,7 @@ static inline struct cache_object *cache_object(uint32_t number)
 {
     struct cache_object *o = bufcache.object[number % PAL_CACHE_OBJECTS];
 
-    return o && o->number == number ? o : NULL;
+    return o && o->number == number && number != CACHE_END ? o : NULL;
 }
 static inline struct cache_account *cache_account(unsigned slot)
 {

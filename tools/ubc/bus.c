@@ -190,9 +190,11 @@ static void connect_device(struct device *v)
 {
     if (v->ring || !map_ring(v))
         return;
-    if (v->state != XenbusStateConnected)
-        set_state(v, XenbusStateConnected);
     disk_connect(&v->disk, v->ring, v->pages);
+    if (v->state == XenbusStateConnected)
+        ring_take_over(&v->disk.ring);
+    else
+        set_state(v, XenbusStateConnected);
     /* One before us may have answered without saying so. */
     notify(&v->disk);
 }

@@ -41,6 +41,57 @@ void ring_attach(struct ring *r, void *pages, unsigned count)
     r->answered = r->taken = load(&r->shared->rsp_prod);
 }
 
+/*
+ * The last 16 bytes of a slot: number, operation and status of its answer as one word, and then, once the word says so, the
+ * identifier, which lies in the request at first and in the answer in the end. Where a request has its last segment, the
+ * word has a first sector that no segment has; what is left of an older answer has another number.
+ */
+struct mark {
+    uint64_t id, word;
+};
+#define MARK_FIRST 0xfeu /* the identifier is the request's still */
+#define MARK_WHOLE 0xffu
+_Static_assert(offsetof(struct blkif_request_segment, first_sect) == 4, "after 32 bits");
+
+static struct mark *mark_of(struct ring *r, uint32_t number)
+{
+    return (struct mark *)(void *)(slot(r, number) + 1) - 1;
+}
+_Static_assert(sizeof(struct blkif_response) <=
+                   sizeof(union blkif_sring_entry) - sizeof(struct mark),
+               "answers do not reach the mark");
+
+static void write_mark(volatile struct mark *m, uint32_t number, uint64_t id, uint8_t operation,
+                       int16_t status)
+{
+    uint64_t word = number | (uint64_t)operation << 40 | (uint64_t)(uint16_t)status << 48;
+
+    m->word = word | (uint64_t)MARK_FIRST << 32;
+    m->id = id;
+    m->word = word | (uint64_t)MARK_WHOLE << 32;
+    atomic_signal_fence(memory_order_seq_cst); /* all of it before the answer */
+}
+
+void ring_take_over(struct ring *r)
+{
+    uint32_t produced = load(&r->shared->req_prod);
+
+    /* What the guest forges here is its own loss. */
+    for (unsigned i = 0; i < r->slots && r->answered != produced; i++) {
+        const volatile struct mark *m = mark_of(r, r->answered);
+        uint64_t word = m->word, id = slot(r, r->answered)->req.id;
+        unsigned kind = word >> 32 & 0xff;
+
+        if ((uint32_t)word != r->answered || (kind != MARK_FIRST && kind != MARK_WHOLE))
+            break;
+        if (kind == MARK_WHOLE)
+            id = m->id;
+        ring_answer(r, id, (uint8_t)(word >> 40), (int16_t)(word >> 48));
+    }
+    r->taken = r->answered;
+    (void)ring_publish(r);
+}
+
 enum ring_next ring_take(struct ring *r, struct blkif_request *copy)
 {
     uint32_t produced = load(&r->shared->req_prod);
@@ -68,6 +119,7 @@ void ring_answer(struct ring *r, uint64_t id, uint8_t operation, int16_t status)
 {
     struct blkif_response *to = &slot(r, r->answered)->rsp;
 
+    write_mark(mark_of(r, r->answered), r->answered, id, operation, status);
     to->id = id;
     to->operation = operation;
     to->status = status;

@@ -4,7 +4,9 @@
  *
  * Answers go out in the order of the requests. An answer overwrites the slot of the request with the same number, so
  * the requests that have no answer yet are always whole in the ring: a backend that takes over from one that was
- * killed begins at the first of them (ring_attach), and does them again.
+ * killed begins at the first of them (ring_take_over), and does them again. An answer that was written and not published
+ * must not be read as a request: before the first byte of a slot changes, its last bytes, which answers do not reach, say
+ * that it has an answer, and which.
  */
 #ifndef UBC_RING_H
 #define UBC_RING_H
@@ -28,6 +30,8 @@ struct ring {
 unsigned ring_slots(unsigned pages);
 /* Take over the ring that lies at these pages. */
 void ring_attach(struct ring *r, void *pages, unsigned count);
+/* After it, for one that another was killed at: publish the answers that it had begun to write. */
+void ring_take_over(struct ring *r);
 
 enum ring_next { RING_EMPTY, RING_TAKEN, RING_BROKEN };
 /* Copy the next request. RING_BROKEN: the guest's index cannot be true. */

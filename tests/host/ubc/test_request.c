@@ -2,8 +2,13 @@
 /* What guests may ask, at its limits and beyond; and the ring's indices. */
 #include "test.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "request.h"
 #include "ring.h"
@@ -185,12 +190,82 @@ static void test_ring(void **state)
     free(shared);
 }
 
+/* What one that was killed leaves is, for each request, the request or its answer. */
+static void check_killed(const void *left)
+{
+    static uint8_t page[4096] __attribute__((aligned(4096)));
+    struct blkif_sring *shared = (void *)page;
+    struct blkif_request copy, whole;
+    struct ring r;
+    unsigned at = 0;
+
+    memcpy(page, left, sizeof(page));
+    ring_attach(&r, shared, 1);
+    ring_take_over(&r);
+    assert_int_equal(r.answered, shared->rsp_prod);
+    for (; at < shared->rsp_prod; at++) {
+        assert_int_equal(shared->ring[at].rsp.id, 0x101 + at);
+        assert_int_equal(shared->ring[at].rsp.operation, BLKIF_OP_READ);
+        assert_int_equal(shared->ring[at].rsp.status, at ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR);
+    }
+    for (; at < 3; at++) {
+        memset(&whole, 0x40 + (int)at, sizeof(whole));
+        whole.operation = BLKIF_OP_READ;
+        whole.id = 0x101 + at;
+        assert_int_equal(ring_take(&r, &copy), RING_TAKEN);
+        assert_memory_equal(&copy, &whole, sizeof(whole));
+    }
+    assert_int_equal(ring_take(&r, &copy), RING_EMPTY);
+}
+
+/* Killed before any of its instructions while it answers. */
+static void test_killed(void **state)
+{
+    struct blkif_sring *shared =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct blkif_request copy;
+    struct ring r;
+    int status;
+    pid_t child;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        memset(&shared->ring[i], 0x40 + (int)i, sizeof(shared->ring[i]));
+        shared->ring[i].req.operation = BLKIF_OP_READ;
+        shared->ring[i].req.id = 0x101 + i;
+    }
+    shared->req_prod = 3;
+    ring_attach(&r, shared, 1);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(ring_take(&r, &copy), RING_TAKEN);
+    child = fork();
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        raise(SIGSTOP);
+        ring_answer(&r, 0x101, BLKIF_OP_READ, BLKIF_RSP_ERROR);
+        ring_answer(&r, 0x102, BLKIF_OP_READ, BLKIF_RSP_OKAY);
+        ring_publish(&r);
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    for (unsigned steps = 0; shared->rsp_prod != 2; steps++) {
+        assert_true(steps < 100000 && WIFSTOPPED(status));
+        assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        check_killed(shared);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    munmap(shared, 4096);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_direct),   cmocka_unit_test(test_rights),
         cmocka_unit_test(test_indirect), cmocka_unit_test(test_discard),
-        cmocka_unit_test(test_ring),
+        cmocka_unit_test(test_ring),     cmocka_unit_test(test_killed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
