@@ -61,6 +61,13 @@ int entry_get(struct mm_domain *d, struct mm_domain *pg, unsigned level, pte_t *
 /* Drop what a present entry holds. May be preempted. */
 void entry_put(unsigned level, pte_t e);
 
+/* Called with the role held, before the entry is stored: whoever changes the frame's role later sees it. */
+static inline void note_foreign(struct frame *f)
+{
+    if (!(load_relaxed(&f->flags) & FRAME_FOREIGN))
+        store_relaxed(&f->flags, (uint8_t)(f->flags | FRAME_FOREIGN));
+}
+
 /* ---- whole tables (validate.c); called on a busy frame only ---- */
 int table_validate(struct mm_domain *d, struct frame *f, unsigned level);
 void table_release(struct frame *f, unsigned level, unsigned entries);

@@ -75,6 +75,8 @@ static inline int locked_store(struct mm_domain *pt, struct mm_domain *pg, struc
     need = held ? NEED_NOTHING : entry_need(old, new, level);
     if (need == NEED_WRITABLE)
         upgraded = upgrade(pg, new);
+    if (upgraded && pt != pg)
+        note_foreign(frame_of(pte_mfn(new)));
     if (unlikely(need == NEED_ALL || (need == NEED_WRITABLE && !upgraded))) {
         table_unlock(f);
         return -XEN_EAGAIN;
@@ -201,12 +203,13 @@ static inline void run_end(struct run *run)
     run->table = NULL;
 }
 
-static inline bool run_enter(struct run *run, const struct mm_domain *pt, mfn_t m)
+static inline bool run_enter(struct run *run, const struct mm_domain *pt,
+                             const struct mm_domain *pg, mfn_t m)
 {
     if (likely(run->table == frame_of(m)))
         return true;
     run_end(run);
-    if (unlikely(!frame_is_ram(m)) || !table_lock(frame_of(m), 1, pt->id))
+    if (unlikely(pt != pg) || unlikely(!frame_is_ram(m)) || !table_lock(frame_of(m), 1, pt->id))
         return false;
     run->table = frame_of(m);
     run->entries = env_frame(m);
@@ -260,7 +263,7 @@ static inline bool run_request(struct run *run, struct mm_domain *pt, struct mm_
         return false;
     if (!(new &PTE_P) || (unlikely(!env_has_nx) && (new &PTE_NX)))
         return false;
-    if (!run_enter(run, pt, mfn(r->ptr >> PAGE_SHIFT)))
+    if (!run_enter(run, pt, pg, mfn(r->ptr >> PAGE_SHIFT)))
         return false;
     pte_t *slot = run->entries + (r->ptr & (PAGE_SIZE - 1)) / sizeof(pte_t);
     pte_t old = *(volatile pte_t *)slot;

@@ -43,6 +43,8 @@ int entry_get(struct mm_domain *d, struct mm_domain *pg, unsigned level, pte_t *
         rc = role_get(pg, f, ROLE_WRITABLE);
     if (unlikely(rc))
         frame_put(f);
+    else if (d != pg)
+        note_foreign(f);
     return rc;
 }
 

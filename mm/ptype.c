@@ -55,13 +55,26 @@ static void wait_for_busy(unsigned *turns)
         env_wait_turn();
 }
 
+/*
+ * Whom a translation of the old role may have stayed with: CPUs that run the owner, unless others had the frame mapped to
+ * write. (Tables are walked from their owner's roots only.)
+ */
+static void role_flush(const struct mm_domain *d, const struct frame *f)
+{
+    if (likely(f->owner == d->id) && d->id < DOMID_FIRST_RESERVED &&
+        !(load_relaxed(&f->flags) & FRAME_FOREIGN))
+        env_flush_domain_since(d, frame_stamp(f));
+    else
+        env_flush_since(frame_stamp(f));
+}
+
 /* f is busy and ours: make sure that nothing of the old role is left, then look at the content. */
 static int claim(struct mm_domain *d, struct frame *f, enum frame_role was, enum frame_role wanted)
 {
     int rc = 0;
 
     if (was != wanted && was != ROLE_NONE)
-        env_flush_since(frame_stamp(f));
+        role_flush(d, f);
     f->cursor = 0;
     if (role_is_table(wanted))
         rc = table_validate(d, f, (unsigned)wanted - ROLE_L1 + 1);

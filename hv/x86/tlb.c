@@ -85,8 +85,8 @@ uint64_t env_tlb_now(void)
     return load_relaxed(&tlb_clock);
 }
 
-/* Which CPUs a shootdown is for: every one, those that may hold guests' translations, or those that run one of
- * these vCPUs of d. */
+/* Which CPUs a shootdown is for: every one, those that may hold guests' translations, or those that run a vCPU of d: any,
+ * or one of a set. */
 struct target {
     bool every;
     uint64_t stamp; /* who flushed everything since need not do it again */
@@ -100,7 +100,9 @@ static bool runs_one_of(const struct cpu *c, const struct target *t)
 {
     uint32_t guest = load_relaxed(&c->guest);
     unsigned id = guest & 0xffff;
-    return guest >> 16 == t->d->id && id < MAX_VCPUS && (t->set->bits[id / 64] >> (id % 64) & 1);
+    if (guest >> 16 != t->d->id)
+        return false;
+    return !t->set || (id < MAX_VCPUS && (t->set->bits[id / 64] >> (id % 64) & 1));
 }
 
 static bool is_needed(const struct cpu *c, const struct target *t)
@@ -141,6 +143,18 @@ void env_flush_since(uint64_t stamp)
         return;
     full_fence();
     shoot_down(&(struct target){.stamp = stamp}, true, 0, 0);
+}
+
+void env_flush_domain_since(const struct mm_domain *d, uint64_t stamp)
+{
+    struct target t = {.stamp = stamp, .d = d};
+
+    if (this_cpu()->flushed_at <= stamp && runs_one_of(this_cpu(), &t))
+        tlb_flush_local();
+    if (cpu_count == 1)
+        return;
+    full_fence();
+    shoot_down(&t, true, 0, 0);
 }
 
 void env_flush_local(bool all, uint64_t va)

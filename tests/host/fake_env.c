@@ -328,6 +328,24 @@ void env_flush_since(uint64_t stamp)
     fake_flushes += any;
 }
 
+/* Those that d's vCPUs run on; what others had from d's tables they dropped when they loaded theirs. */
+void env_flush_domain_since(const struct mm_domain *d, uint64_t stamp)
+{
+    bool any = false;
+
+    if (fake_elide_flush)
+        return;
+    for (unsigned i = 0; i < FAKE_VCPUS; i++) {
+        struct cpu *c = cpu_of(&fake_domains[d->id].vcpu[i]);
+
+        if (c->last_flush <= stamp) {
+            flush_cpu(c);
+            any = true;
+        }
+    }
+    fake_flushes += any;
+}
+
 void env_flush_vcpus(struct mm_domain *d, const struct vcpu_set *set, bool all, uint64_t va)
 {
     (void)all;

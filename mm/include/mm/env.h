@@ -34,6 +34,9 @@ mfn_t env_m2p_part(unsigned part);
  */
 uint64_t env_tlb_now(void);
 void env_flush_since(uint64_t stamp);
+/* The same for translations that only d's own tables held: CPUs that have none of these loaded now dropped theirs when
+ * they loaded others. */
+void env_flush_domain_since(const struct mm_domain *d, uint64_t stamp);
 
 /* A guest asked: drop va (or all translations when all) on the CPUs where these vCPUs of d run. */
 struct vcpu_set {

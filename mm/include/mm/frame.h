@@ -70,7 +70,9 @@ _Static_assert(sizeof(struct frame) == 32, "one entry a frame: keep it at half a
 #define FRAME_SHARED_RO 0x08 /* OWNER_XEN: may be mapped read-only only */
 #define FRAME_SLAB      0x10 /* heap page cut into objects (heap.c) */
 #define FRAME_SEEN      0x20 /* the audit's mark: on its owner's list */
-#define FRAME_CACHED    0x40 /* free, captured by the buffer cache (bufcache.c) */
+#define FRAME_FOREIGN                                                                              \
+    0x80 /* since it was handed out, another than its owner has had it mapped to write */
+#define FRAME_CACHED 0x40 /* free, captured by the buffer cache (bufcache.c) */
 
 extern struct frame *frame_table;
 extern uint64_t frame_count; /* frame numbers below this have an entry (holes: FRAME_RAM clear) */

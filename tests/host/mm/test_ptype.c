@@ -75,6 +75,62 @@ static void a_failed_claim_of_the_old_role_stays_stale(void **state)
     fake_check();
 }
 
+/* What domain 0 had mapped of another to write, it may write on by what its CPU has cached: that CPU is flushed too. */
+static void what_others_mapped_is_flushed_there(void **state)
+{
+    struct mm_vcpu *zero = fake_v(0, 0);
+    struct mmu_update *r = (void *)fake_buffer;
+    struct tree own;
+    mfn_t page;
+
+    (void)state;
+    for (int readonly_first = 0; readonly_first < 2; readonly_first++) {
+        fake_reset(50);
+        own = new_tree(fake_d(0), 1);
+        page = new_frame(fake_d(1));
+        assert_int_equal(mm_set_root(zero, own.l[4], false), 0);
+        r->ptr = mfn_to_maddr(own.l[1]).a + 9 * 8;
+        if (readonly_first) {
+            r->val = pte_make(page, PTE_P | PTE_US);
+            assert_int_equal(mm_mmu_update(zero, fake_va(r), 1, 0, 1), 0);
+            assert_int_equal(frame_of(page)->flags & FRAME_FOREIGN, 0);
+        }
+        r->val = pte_make(page, PAGE_BITS);
+        assert_int_equal(mm_mmu_update(zero, fake_va(r), 1, 0, 1), 0);
+        assert_true(mfn_eq(fake_touch(zero, 0x9000, true, 0), page));
+        assert_int_equal(update(zero, own.l[1], 9, 0), 0);
+        assert_int_equal(mm_pin(fake_d(1), page, ROLE_L1), 0);
+        fake_check_caches();
+        assert_int_equal(fake_violations, 0);
+        assert_int_equal(mm_unpin(fake_d(1), page), 0);
+        fake_check();
+    }
+}
+
+/* A frame that only its owner had mapped: CPUs that run others keep what they have. */
+static void others_are_left_alone(void **state)
+{
+    struct mm_vcpu *zero = fake_v(0, 0), *v = fake_v(1, 0);
+    struct tree own, t;
+    unsigned cached;
+
+    (void)state;
+    fake_reset(50);
+    own = new_tree(fake_d(0), 1);
+    t = new_tree(fake_d(1), 2);
+    assert_int_equal(mm_set_root(zero, own.l[4], false), 0);
+    assert_int_equal(mm_set_root(v, t.l[4], false), 0);
+    assert_true(mfn_eq(fake_touch(zero, 0, true, 0), own.page[0]));
+    cached = fake_cached();
+    assert_true(mfn_eq(fake_touch(v, 0x1000, true, 0), t.page[1]));
+    assert_int_equal(update(v, t.l[1], 1, 0), 0);
+    assert_int_equal(mm_pin(fake_d(1), t.page[1], ROLE_L1), 0);
+    fake_check_caches();
+    assert_int_equal(fake_violations, 0);
+    assert_int_equal(fake_cached(), cached);
+    fake_check();
+}
+
 static void the_role_limit_refuses(void **state)
 {
     mfn_t m;
@@ -95,6 +151,8 @@ int main(void)
         cmocka_unit_test(every_get),
         cmocka_unit_test(every_put),
         cmocka_unit_test(a_failed_claim_of_the_old_role_stays_stale),
+        cmocka_unit_test(what_others_mapped_is_flushed_there),
+        cmocka_unit_test(others_are_left_alone),
         cmocka_unit_test(the_role_limit_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
