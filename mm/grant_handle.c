@@ -21,7 +21,8 @@ static inline unsigned limit_of(const struct grant_table *t)
     return t->max_handles + t->region_handles;
 }
 
-static struct grant_mapping *take_free(struct grant_table *t, uint32_t *handle, unsigned flags)
+struct grant_mapping *grant_mapping_take_locked(struct grant_table *t, uint32_t *handle,
+                                                unsigned flags)
 {
     struct grant_mapping *m;
 
@@ -105,7 +106,7 @@ struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle,
         bool full, long_enough;
 
         spin_lock(&t->maps_lock);
-        m = take_free(t, handle, flags);
+        m = grant_mapping_take_locked(t, handle, flags);
         full = t->mappings >= limit_of(t);
         long_enough = !directory_is_full(t);
         spin_unlock(&t->maps_lock);
@@ -179,10 +180,7 @@ void grant_mapping_unclaim(struct grant_table *t, uint32_t handle, unsigned keep
             from = m->from;
         else if (m->member)
             fetch_sub(&m->member->mappings, 1);
-        m->from = NULL;
-        m->next = t->free_handle;
-        t->free_handle = handle;
-        t->mappings--;
+        grant_mapping_free_locked(t, m, handle);
     }
     spin_unlock(&t->maps_lock);
     if (from)

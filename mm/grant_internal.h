@@ -137,6 +137,17 @@ long grant_copy(struct mm_vcpu *v, uint64_t args, unsigned count);              
 /* ---- handles (grant_handle.c) ---- */
 /* A handle that nobody can use yet (busy, no parts), with these flags; NULL when d has as many as it may. */
 struct grant_mapping *grant_mapping_new(struct grant_table *t, uint32_t *handle, unsigned flags);
+/* The same under t->maps_lock, and only of those that are there; and giving one back that has no parts. */
+struct grant_mapping *grant_mapping_take_locked(struct grant_table *t, uint32_t *handle,
+                                                unsigned flags);
+static inline void grant_mapping_free_locked(struct grant_table *t, struct grant_mapping *m,
+                                             uint32_t handle)
+{
+    m->from = NULL;
+    m->next = t->free_handle;
+    t->free_handle = handle;
+    t->mappings--;
+}
 /* It may have so many more, or fewer again. Short. */
 void grant_handles_allow(struct grant_table *t, int64_t more);
 /* Give it these parts: from now on it can be unmapped. */

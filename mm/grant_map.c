@@ -186,9 +186,10 @@ static void finish_end(struct grant_table *t, const struct ending *e)
     grant_mapping_unclaim(t, e->handle, 0);
 }
 
-static void finish_all(struct mm_vcpu *v, const struct ending *e, unsigned count)
+/* flush: besides, something was ended that needs it. */
+static void finish_all(struct mm_vcpu *v, const struct ending *e, unsigned count, bool flush)
 {
-    unsigned parts = 0;
+    unsigned parts = flush ? GNTMAP_host_map : 0;
 
     for (unsigned i = 0; i < count; i++)
         parts |= e[i].parts;
@@ -228,7 +229,7 @@ static void undo_map(struct mm_vcpu *v, const struct gnttab_map_grant_ref *op)
            CLAIM_LATER)
         env_wait_turn();
     if (status == GNTST_okay)
-        finish_all(v, &e, 1);
+        finish_all(v, &e, 1, false);
 }
 
 /* The results to the guest. */
@@ -256,10 +257,14 @@ static int map_batch(struct mm_vcpu *v, uint64_t at, unsigned n)
     unsigned got = fetch(op, at, n, sizeof(op[0]));
     int rc;
 
-    for (unsigned i = 0; i < got; i++)
-        op[i].status = (int16_t)(op[i].dom == PAL_DOMID_REGION
-                                     ? region_map(v, &op[i], &region)
-                                     : map_one(v, &op[i], grant_peer(&peer, op[i].dom)));
+    for (unsigned i = 0; i < got; i++) {
+        if (op[i].dom == PAL_DOMID_REGION)
+            i += region_map_run(v, &op[i], got - i, &region);
+        if (i < got)
+            op[i].status = (int16_t)(op[i].dom == PAL_DOMID_REGION
+                                         ? region_map(v, &op[i], &region)
+                                         : map_one(v, &op[i], grant_peer(&peer, op[i].dom)));
+    }
     rc = answer_maps(v, at, op, got);
     region_use_end(&region);
     grant_peer_end(&peer);
@@ -350,23 +355,18 @@ static int end_batch(struct mm_vcpu *v, uint64_t at, unsigned n, bool replace)
 {
     union end_op op[BATCH];
     struct ending e[BATCH];
-    unsigned got = fetch(op, at, n, sizeof(op[0])), begun = 0;
+    unsigned got = fetch(op, at, n, sizeof(op[0])), begun = 0, quick = 0;
     int rc;
 
-    for (unsigned i = 0; i < got;) {
-        int status = replace ? replace_one(v, &op[i].replace, &e[begun])
-                             : unmap_one(v, &op[i].unmap, &e[begun]);
-
-        if (unlikely(status == CLAIM_LATER)) { /* who takes it may wait for what we have begun */
-            finish_all(v, e, begun);
-            begun = 0;
-            env_wait_turn();
-            continue;
-        }
-        op[i++].unmap.status = (int16_t)status;
-        begun += status == GNTST_okay;
+    /* Mappings of regions and others do not alternate: after one of the others the rest goes their way. */
+    if (!replace)
+        quick = region_unmap_run(v, &op[0].unmap, got);
+    for (unsigned i = quick; i < got; i++) {
+        op[i].unmap.status = (int16_t)(replace ? replace_one(v, &op[i].replace, &e[begun])
+                                               : unmap_one(v, &op[i].unmap, &e[begun]));
+        begun += op[i].unmap.status == GNTST_okay;
     }
-    finish_all(v, e, begun);
+    finish_all(v, e, begun, quick);
     rc = answer_ends(at, op, got);
     return got < n ? -XEN_EFAULT : rc;
 }

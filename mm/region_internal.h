@@ -52,6 +52,7 @@ struct region_use {
     struct region_member *member; /* NULL: none */
     struct frame *table;          /* the level-1 table of the addresses from table_va on, or NULL */
     uint64_t table_va;
+    struct frame *named; /* the one that was named by a machine address last, or NULL */
 };
 #define REGION_NO_USE ((struct region_use){.member = NULL})
 static inline void region_use_end(struct region_use *u)
@@ -60,6 +61,11 @@ static inline void region_use_end(struct region_use *u)
         region_member_put(u->member, u->access);
     *u = REGION_NO_USE;
 }
+/* As many of the operations as are quickly done, from the first on; the next one goes the general way. */
+unsigned region_map_run(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, unsigned count,
+                        struct region_use *u);
+/* The same with unmap_grant_ref. If any is done, the caller flushes. */
+unsigned region_unmap_run(struct mm_vcpu *v, struct gnttab_unmap_grant_ref *op, unsigned count);
 /* GNTTABOP_map_grant_ref of a region's page. GNTST_*. */
 int region_map(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct region_use *u);
 /* Take the entry of a claimed handle's mapping away; what is there instead is `value`. GNTST_*. */

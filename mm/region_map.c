@@ -32,8 +32,13 @@ static struct frame *find_table(struct mm_vcpu *v, const struct gnttab_map_grant
 {
     const uint64_t span = BIT(PT_SHIFT(2));
 
-    if (op->flags & GNTMAP_contains_pte)
-        return grant_host_table(v, op->host_addr, true, index);
+    if (op->flags & GNTMAP_contains_pte) {
+        if (!u->named || op->host_addr >> PAGE_SHIFT != frame_mfn(u->named).n ||
+            op->host_addr % sizeof(pte_t))
+            u->named = grant_host_table(v, op->host_addr, true, index);
+        *index = (op->host_addr & (PAGE_SIZE - 1)) / sizeof(pte_t);
+        return u->named;
+    }
     if (!u->table || op->host_addr - u->table_va >= span) {
         u->table = grant_host_table(v, op->host_addr, false, index);
         u->table_va = op->host_addr & ~(span - 1);
@@ -130,6 +135,62 @@ int region_map(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct region
     return GNTST_okay;
 }
 
+/*
+ * Runs: most calls map or unmap many pages, one after the other, for the CPUs only, at empty places. That needs no
+ * waiting, so it is done under the lock of the handles, taken once for a run: a mapping is there or not, and nobody
+ * sees it half made.
+ */
+static bool map_quickly(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, struct region_use *u)
+{
+    struct grant_table *t = v->d->grant;
+    uint32_t page = op->ref % PAL_REGION_MAX_PAGES;
+    struct frame *table, *f;
+    struct grant_mapping *m;
+    unsigned index;
+
+    if (op->dom != PAL_DOMID_REGION || op->ref / PAL_REGION_MAX_PAGES != u->slot ||
+        (op->flags & PARTS) != GNTMAP_host_map || page >= u->member->region->pages ||
+        (u->access < PAL_REGION_write && !(op->flags & GNTMAP_readonly)))
+        return false;
+    table = find_table(v, op, u, &index);
+    f = region_frame(u->member->region, page);
+    m = table ? grant_mapping_take_locked(t, &op->handle,
+                                          MAPPING_REGION | (op->flags & MAPPING_OF_GUEST) |
+                                              index << MAPPING_INDEX_SHIFT)
+              : NULL;
+    if (!m)
+        return false;
+    m->busy = 0;
+    if (!fill_empty(v->d, table, index, f, grant_entry_value(op->flags, frame_mfn(f)))) {
+        grant_mapping_free_locked(t, m, op->handle);
+        return false;
+    }
+    m->member = u->member;
+    m->ref = op->ref;
+    m->frame = (uint32_t)(f - frame_table);
+    m->table = (uint32_t)(table - frame_table);
+    m->parts = GNTMAP_host_map;
+    op->dev_bus_addr = mfn_to_maddr(mfn(m->frame)).a;
+    op->status = GNTST_okay;
+    return true;
+}
+
+unsigned region_map_run(struct mm_vcpu *v, struct gnttab_map_grant_ref *op, unsigned count,
+                        struct region_use *u)
+{
+    struct grant_table *t = v->d->grant;
+    unsigned done = 0;
+
+    if (!t || !use_slot(v, u, op->ref / PAL_REGION_MAX_PAGES))
+        return 0;
+    spin_lock(&t->maps_lock);
+    while (done < count && map_quickly(v, &op[done], u))
+        done++;
+    fetch_add(&u->member->mappings, done);
+    spin_unlock(&t->maps_lock);
+    return done;
+}
+
 /* ---- the end, by the guest ---- */
 
 /* Is host_addr the mapping's? An address that is mapped is compared as far as it tells the entry. */
@@ -142,16 +203,13 @@ static bool is_place_of(const struct grant_mapping *m, uint64_t host_addr)
     return guest_address(host_addr) && pt_index(host_addr, 1) == index;
 }
 
-int region_leave(struct mm_vcpu *v, const struct grant_mapping *m, uint64_t host_addr, pte_t value)
+/* Empty the mapping's entry, if it still is that. Short. */
+static inline int empty_entry(const struct mm_domain *d, const struct grant_mapping *m)
 {
     struct frame *table = frame_of(mfn(m->table));
     pte_t *slot = (pte_t *)env_frame(mfn(m->table)) + (m->flags >> MAPPING_INDEX_SHIFT), old;
 
-    if (!is_place_of(m, host_addr))
-        return grant_no_table_status(m->flags & GNTMAP_contains_pte);
-    if (value)
-        return grant_replace_entry(v, m, table, m->flags >> MAPPING_INDEX_SHIFT, value);
-    if (!table_lock(table, 1, v->d->id))
+    if (!table_lock(table, 1, d->id))
         return grant_no_table_status(m->flags & GNTMAP_contains_pte);
     old = *(volatile pte_t *)slot;
     if (!grant_is_entry_of(old, m)) {
@@ -162,6 +220,49 @@ int region_leave(struct mm_vcpu *v, const struct grant_mapping *m, uint64_t host
     table_unlock(table);
     entry_put(1, old);
     return GNTST_okay;
+}
+
+int region_leave(struct mm_vcpu *v, const struct grant_mapping *m, uint64_t host_addr, pte_t value)
+{
+    if (!is_place_of(m, host_addr))
+        return grant_no_table_status(m->flags & GNTMAP_contains_pte);
+    if (value)
+        return grant_replace_entry(v, m, frame_of(mfn(m->table)), m->flags >> MAPPING_INDEX_SHIFT,
+                                   value);
+    return empty_entry(v->d, m);
+}
+
+static bool unmap_quickly(struct mm_vcpu *v, struct gnttab_unmap_grant_ref *op)
+{
+    struct grant_table *t = v->d->grant;
+    struct grant_mapping *m;
+
+    if (op->handle >= t->handles || op->dev_bus_addr)
+        return false;
+    m = grant_mapping_at(t, op->handle);
+    if ((m->flags & (MAPPING_REGION | MAPPING_REVOKED)) != MAPPING_REGION ||
+        m->parts != GNTMAP_host_map || m->busy || !op->host_addr ||
+        !is_place_of(m, op->host_addr) || empty_entry(v->d, m))
+        return false;
+    fetch_sub(&m->member->mappings, 1);
+    m->parts = 0;
+    grant_mapping_free_locked(t, m, op->handle);
+    op->status = GNTST_okay;
+    return true;
+}
+
+unsigned region_unmap_run(struct mm_vcpu *v, struct gnttab_unmap_grant_ref *op, unsigned count)
+{
+    struct grant_table *t = v->d->grant;
+    unsigned done = 0;
+
+    if (!t || !load_relaxed(&t->region_handles)) /* it is on no list: there is nothing of ours */
+        return 0;
+    spin_lock(&t->maps_lock);
+    while (done < count && unmap_quickly(v, &op[done]))
+        done++;
+    spin_unlock(&t->maps_lock);
+    return done;
 }
 
 /* ---- the end, by force ---- */

@@ -175,6 +175,9 @@ def taken_away(control, b, slot):
 
 def put_away_and_back(control, a, slot):
     """A saved domain lets go of its regions and has them again when it is back."""
+    control.run("pal save a /tmp/copy.pal --checkpoint --detach", limit=180)
+    assert mapped(control, "bulk")["a"] == 0  # it runs on, and has its rights back
+    a.share(f"{slot} 2048 rw check 7", "SHARE-GOOD check")
     a.type(f"share {slot} 2048 rw hold &", r"SHARE-HOLDS\s")
     before = a.number
     control.run("pal save a /tmp/a.pal --detach", limit=180)

@@ -182,7 +182,60 @@ static void only_the_list_maps(void **state)
     assert_int_equal(op.status, 0);
     assert_int_equal(fake_touch(mapper, VA(8), true, 1).n, frame_at(3).n);
     assert_int_equal(unmap_grant(mapper, op.handle, VA(8), 0), 0);
+    assert_true(mfn_eq(fake_touch(mapper, VA(8), false, 0), MFN_NONE)); /* nor as it was cached */
     assert_int_equal(unmap_grant(mapper, op.handle, VA(8), 0), GNTST_bad_handle);
+}
+
+/* What can be done quickly and what cannot, in one call: each with its own answer. */
+static void a_mixed_batch(void **state)
+{
+    struct gnttab_map_grant_ref *m = (void *)fake_buffer;
+    struct gnttab_unmap_grant_ref *u = (void *)(fake_buffer + 8192);
+    const unsigned n = 40;
+    unsigned good = 0;
+
+    (void)state;
+    assert_int_equal(region_allow(control, slot, MAPPER, PAL_REGION_write), 0);
+    grant_access(OTHER, 9, MAPPER, new_frame(fake_d(OTHER)), 0);
+    for (unsigned i = 0; i < n; i++) {
+        m[i] = (struct gnttab_map_grant_ref){.host_addr = VA(8 + i),
+                                             .flags = i % 7 == 3 ? 3 : GNTMAP_host_map,
+                                             .ref = PAL_REGION_REF(slot, i % (PAGES + 1)),
+                                             .dom = PAL_DOMID_REGION,
+                                             .status = 99};
+        if (i % 10 == 5)
+            m[i].dom = OTHER, m[i].ref = 9;
+        if (i % 10 == 6)
+            m[i].host_addr = VA(8 + i - 1); /* over the former one */
+        if (i % 10 == 9)
+            m[i].ref = PAL_REGION_REF(slot + 1, 0);
+    }
+    assert_int_equal(mm_grant_op(mapper, GNTTABOP_map_grant_ref, fake_va(m), n), 0);
+    fake_check();
+    for (unsigned i = 0; i < n; i++) {
+        bool of_region = m[i].dom == PAL_DOMID_REGION;
+        int want = i % 10 == 9                              ? GNTST_permission_denied
+                   : of_region && m[i].ref % 8 == PAGES % 8 ? GNTST_bad_gntref
+                                                            : GNTST_okay;
+
+        assert_int_equal(m[i].status, want);
+        good += of_region && !want;
+        u[i] =
+            (struct gnttab_unmap_grant_ref){.host_addr = m[i].host_addr,
+                                            .dev_bus_addr = m[i].flags & 1 ? m[i].dev_bus_addr : 0,
+                                            .handle = want ? 0xfffffff : m[i].handle,
+                                            .status = 99};
+    }
+    assert_int_equal(region_mapped(slot, MAPPER), good);
+    assert_int_equal(mm_grant_op(mapper, GNTTABOP_unmap_grant_ref, fake_va(u), n), 0);
+    for (unsigned i = 0; i < n; i++) {
+        bool lost = i % 10 == 5 && !m[i + 1].status; /* the next one took its place */
+
+        assert_int_equal(u[i].status, m[i].status ? GNTST_bad_handle
+                                      : lost      ? GNTST_general_error
+                                                  : GNTST_okay);
+    }
+    assert_int_equal(region_mapped(slot, MAPPER), 0);
 }
 
 static void references_are_checked(void **state)
@@ -554,6 +607,7 @@ int main(void)
         TEST(without_memory_nothing_is_left),
         TEST(slots_run_out),
         TEST(only_the_list_maps),
+        TEST(a_mixed_batch),
         TEST(references_are_checked),
         TEST(who_may_change),
         TEST(wrong_arguments),
