@@ -232,6 +232,31 @@ def test_power_and_errors(directory, initrd, disk):
 
 
 @pytest.mark.soak
+def test_killed_guests(directory, initrd, disk):
+    """Guests are destroyed at any moment, the server is killed beside them: what they were told is durable is in their overlays."""
+    moments = random.Random(q.os.environ.get("PAL_SEED", "7"))
+    with Qemu(with_disk(initrd, disk), directory) as qemu:
+        control = prepare(qemu)
+        control.json("pal create /guest/calm.xml", limit=120)
+        wait_console(control, "calm", r"GUEST-INIT", 120)
+        for turn in range(8):
+            control.run("rm -f /srv/one.cow /var/log/xen/console/guest-one.log")
+            control.json("pal create /guest/one.xml", limit=120)
+            wait_said(control, "one", "FLUSHED")
+            control.run(f"usleep {moments.randrange(2000000)}")
+            if turn % 2:
+                kill_server(control)
+            told = flushed(control, "one")
+            control.run("pal destroy one", limit=120)
+            control.json("pal attach calm disk /srv/one.cow xvdc --base /srv/base.img")
+            in_guest(control, "calm", f"blkcheck verify /dev/xvdc 1005 {told} {STEPS}", r"verify ok")
+            control.json("pal detach calm xvdc")
+        end_guests(control, "calm")
+        audit(control)
+        qemu.check_log()
+
+
+@pytest.mark.soak
 def test_debian_guests(directory):
     """Debian from one image: packages and a database are written to overlays while the server is killed; the file systems are sound."""
     debian.make_shared()

@@ -242,8 +242,10 @@ static int read_driver(struct pal_disk *d, const struct source *s, const xmlNode
                                : "has a <backingStore>, but its driver's type is not cow");
     if (overlay && (d->is_block || kernels))
         return fail_at(s, node, "is an overlay: a file, for the driver pal");
-    if (has_cache && d->backend != PAL_BACKEND_PAL)
+    if (d->backend != PAL_BACKEND_PAL && has_cache && d->cache != PAL_CACHE_NONE)
         return fail_at(s, node, "names a cache, which only the driver pal knows");
+    if (d->backend != PAL_BACKEND_PAL)
+        d->cache = PAL_CACHE_WRITEBACK; /* not asked for: the kernel's has none */
     return 0;
 }
 

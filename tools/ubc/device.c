@@ -66,7 +66,7 @@ int device_open(struct device *v, struct opener_answer *a, const int files[OPENE
         return -1;
     }
     v->disk.volume = volume;
-    v->cached = a->cached && volume->base && base_add_reader(volume->base, v->disk.domain);
+    volume->cached = a->cached && volume->base && base_add_reader(volume->base, v->disk.domain);
     return 0;
 }
 
@@ -76,7 +76,7 @@ void device_close(struct device *v, bool clean)
 
     if (!volume)
         return;
-    if (v->cached)
+    if (volume->cached)
         base_drop_reader(volume->base, v->disk.domain);
     volume_free(volume, clean);
     v->disk.volume = NULL;

@@ -24,7 +24,6 @@ struct device {
     unsigned state; /* of our half */
     bool online;    /* our half is still there */
     bool failed;
-    bool cached;    /* reads its base through the buffer cache */
     unsigned tries; /* not 0: to be opened again before long */
     enum device_ending ending;
     void *ring;

@@ -10,6 +10,7 @@
 #ifndef UBC_DISK_H
 #define UBC_DISK_H
 
+#include "fetch.h"
 #include "io.h"
 #include "request.h"
 #include "ring.h"
@@ -82,6 +83,11 @@ void disk_discard(struct request *r);
 /* Must not run beside that one, which came before it and is not done. */
 bool disk_write_waits(const struct request *r, const struct request *before);
 
+/* For whom it reads a base. */
+static inline uint32_t disk_reader(const struct disk *d)
+{
+    return d->volume->cached ? d->domain : FETCH_PRIVATE;
+}
 /* A part has ended. */
 void disk_part_end(struct request *r, int result);
 /* So many bytes, aligned for direct transfers; false and the request has failed: no memory. */

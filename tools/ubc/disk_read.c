@@ -58,8 +58,8 @@ static void fetch_piece(struct request *r, size_t at, uint64_t page, unsigned st
     int rc = -ENOMEM;
 
     if (disk_buffer(r, r->what.size))
-        rc = fetch_want(r->disk->volume->base, page, start, length, r->buffer + at, r->disk->domain,
-                        fetched, r);
+        rc = fetch_want(r->disk->volume->base, page, start, length, r->buffer + at,
+                        disk_reader(r->disk), fetched, r);
     if (rc)
         r->status = BLKIF_RSP_ERROR;
     else
@@ -101,7 +101,7 @@ static void gather(struct request *r, unsigned number, const struct request_segm
         ask();
     if (!gathered.count) {
         gathered.disk = r->disk;
-        gathered.object = base_object(r->disk->volume->base);
+        gathered.object = r->disk->volume->cached ? base_object(r->disk->volume->base) : CACHE_NONE;
     }
     gathered.piece[gathered.count] =
         (struct cache_piece){.page = position / BASE_PAGE,

@@ -132,7 +132,7 @@ static void fill(struct request *r, uint64_t from, uint64_t to)
         return;
     if (volume_place(v, cluster) == VOLUME_ZERO) {
         memset(at, 0, length);
-    } else if (fetch_want(v->base, cluster, start, length, at, r->disk->domain, filled, r)) {
+    } else if (fetch_want(v->base, cluster, start, length, at, disk_reader(r->disk), filled, r)) {
         r->status = BLKIF_RSP_ERROR;
     } else {
         r->parts++;

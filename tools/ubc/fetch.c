@@ -136,7 +136,7 @@ static void end(struct io *io, int result)
         split(run);
     } else {
         /* Looked at after the read: what has changed meanwhile is not put in, nor what was noticed to. */
-        object = result ? CACHE_NONE : base_object(run->base);
+        object = result || run->domain == FETCH_PRIVATE ? CACHE_NONE : base_object(run->base);
         if (run->changes != run->base->changes)
             object = CACHE_NONE;
         if (object != CACHE_NONE)

@@ -11,6 +11,9 @@
 /* Called when the bytes are at `to`, or cannot be had (a negative errno). */
 typedef void fetch_done(void *owner, int result);
 
+/* In place of a domain: what is read for a disk that takes no part in the cache is not put there. */
+#define FETCH_PRIVATE UINT32_MAX
+
 /* Bytes [start, start + length) of a page, to `to`, for a disk of that domain. Beyond the image's end are zeros. done() comes
  * later, never from within. Returns -ENOMEM when it cannot be begun. */
 int fetch_want(struct base *b, uint64_t page, unsigned start, unsigned length, uint8_t *to,

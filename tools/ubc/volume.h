@@ -24,6 +24,7 @@ struct volume_flush {
 struct volume {
     uint64_t size; /* bytes */
     bool read_only;
+    bool cached;        /* reads of its base go by the buffer cache */
     bool write_through; /* a write is durable when it is answered */
     int fd;             /* what is written to; -1: nothing is */
     struct base *base;  /* NULL: there is none */

@@ -209,6 +209,65 @@ static void test_devices_come_and_go(void **state)
     pal_config_free(&c);
 }
 
+#define DISK_OF(driver, rest)                                                                      \
+    HEAD MEMORY OS "<devices><disk type='file'>" driver "<source file='/a'/>" rest                 \
+                   "<target dev='xvda'/></disk></devices>" TAIL
+#define OVER "<backingStore type='file'><format type='raw'/><source file='/b'/></backingStore>"
+
+static void is_served(const char *text, enum pal_disk_backend backend, enum pal_disk_cache cache,
+                      const char *base)
+{
+    struct pal_config c, copy;
+    struct pal_disk again;
+    struct pal_error e;
+
+    assert_int_equal(parse(&c, text, &e), PAL_OK);
+    assert_int_equal(c.disk[0].backend, backend);
+    assert_int_equal(c.disk[0].cache, cache);
+    assert_int_equal(c.disk[0].base != NULL, base != NULL);
+    if (base)
+        assert_string_equal(c.disk[0].base, base);
+    /* What is attached stands in the record as it was. */
+    again = c.disk[0];
+    strcpy(again.target, "xvdb");
+    assert_int_equal(pal_config_add_disk(&c, &again, &copy, &e), 0);
+    assert_int_equal(copy.disks, 2);
+    assert_int_equal(copy.disk[1].backend, backend);
+    assert_int_equal(copy.disk[1].cache, cache);
+    assert_int_equal(copy.disk[1].read_only, c.disk[0].read_only);
+    assert_int_equal(copy.disk[1].base != NULL, base != NULL);
+    pal_config_free(&copy);
+    pal_config_free(&c);
+}
+
+/* Who serves a disk, and through which cache. */
+static void test_images(void **state)
+{
+    (void)state;
+    is_served(DISK_OF("", ""), PAL_BACKEND_KERNEL, PAL_CACHE_WRITEBACK, NULL);
+    is_served(DISK_OF("", "<readonly/>"), PAL_BACKEND_PAL, PAL_CACHE_WRITEBACK, NULL);
+    is_served(DISK_OF("<driver name='phy'/>", "<readonly/>"), PAL_BACKEND_KERNEL,
+              PAL_CACHE_WRITEBACK, NULL);
+    is_served(DISK_OF("<driver name='pal' type='raw' cache='none'/>", ""), PAL_BACKEND_PAL,
+              PAL_CACHE_NONE, NULL);
+    is_served(DISK_OF("<driver type='cow'/>", OVER), PAL_BACKEND_PAL, PAL_CACHE_WRITEBACK, "/b");
+    is_served(DISK_OF("<driver name='pal' type='cow' cache='writethrough'/>", OVER),
+              PAL_BACKEND_PAL, PAL_CACHE_WRITETHROUGH, "/b");
+    is_served(DISK_OF("<driver type='cow' cache='default'/>",
+                      "<backingStore type='block'><source dev='/dev/b'/></backingStore>"),
+              PAL_BACKEND_PAL, PAL_CACHE_WRITEBACK, "/dev/b");
+    refused(DISK_OF("<driver type='cow'/>", ""), PAL_XML_VALUE, "no <backingStore>");
+    refused(DISK_OF("", OVER), PAL_XML_VALUE, "type is not cow");
+    refused(DISK_OF("<driver name='phy' type='cow'/>", OVER), PAL_XML_VALUE, "driver pal");
+    is_served(DISK_OF("<driver name='phy' cache='none'/>", ""), PAL_BACKEND_KERNEL,
+              PAL_CACHE_WRITEBACK, NULL);
+    refused(DISK_OF("<driver name='phy' cache='writethrough'/>", ""), PAL_XML_VALUE,
+            "names a cache");
+    refused(DISK_OF("<driver cache='writeback'/>", ""), PAL_XML_VALUE, "names a cache");
+    refused(DISK_OF("<driver name='pal' cache='unsafe'/>", ""), PAL_XML_SCHEMA, "f.xml:");
+    refused(DISK_OF("<driver type='qcow2'/>", ""), PAL_XML_SCHEMA, "f.xml:");
+}
+
 static void test_collisions(void **state)
 {
     (void)state;
@@ -290,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_filled_in),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_devices_come_and_go),
+        cmocka_unit_test(test_images),
         cmocka_unit_test(test_collisions),
     };
 

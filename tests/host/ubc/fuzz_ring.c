@@ -49,6 +49,7 @@ static struct volume *open_volume(void)
         abort();
     v->base = base_get(dup(base));
     v->size = v->overlay->size;
+    v->cached = true;
     base_add_reader(v->base, 1);
     return v;
 }

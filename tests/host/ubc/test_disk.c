@@ -49,6 +49,7 @@ static struct volume *overlay_volume(const char *name, int base, uint64_t size)
     assert_int_equal(overlay_open(v->fd, open(live, O_RDWR | O_CREAT, 0600), v->overlay, why), 0);
     v->base = base_get(dup(base));
     v->size = v->overlay->size;
+    v->cached = true;
     base_add_reader(v->base, 1);
     base_add_reader(v->base, 2);
     return v;
@@ -167,6 +168,33 @@ static void test_once(void **state)
     world_settle();
     guest_listen(g[0]);
     assert_int_equal(world.reads, before + 1);
+    end_guests(g, 2);
+    close(base);
+    world_end();
+}
+
+/* A disk that takes no part in the cache leaves nothing there, and finds nothing. */
+static void test_private(void **state)
+{
+    struct guest *g[2];
+    int base;
+
+    (void)state;
+    world_begin(11);
+    world.cached = true;
+    base = make_base(SECTORS);
+    g[0] = guest_new(1, overlay_volume("one", base, 0));
+    g[1] = guest_new(2, overlay_volume("two", base, 0));
+    g[1]->disk.volume->cached = false;
+    for (unsigned i = 0; i < 4; i++) {
+        assert_true(guest_put(g[1 - i / 2], REQUEST_READ, 80, 8));
+        world_settle();
+        guest_listen(g[1 - i / 2]);
+    }
+    assert_int_equal(world.reads, 3);
+    assert_int_equal(world.inserts, 1);
+    assert_int_equal(g[0]->disk.hits, 1);
+    assert_int_equal(g[1]->disk.hits, 0);
     end_guests(g, 2);
     close(base);
     world_end();
@@ -463,7 +491,7 @@ int main(void)
         cmocka_unit_test(test_once),     cmocka_unit_test(test_changed),
         cmocka_unit_test(test_beyond),   cmocka_unit_test(test_power),
         cmocka_unit_test(test_late),     cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_discards),
+        cmocka_unit_test(test_discards), cmocka_unit_test(test_private),
     };
 
     return cmocka_run_group_tests(tests, begin, end);
