@@ -18,10 +18,11 @@
 #include "machine.h"
 #include "opener.h"
 
-#define PATH       256u
-#define TOKEN_BACK "back"
-#define RETRY_MS   50
-#define RETRIES    600u /* half a minute */
+#define PATH         256u
+#define TOKEN_BACK   "back"
+#define WATCHES_MOST 32u
+#define RETRY_MS     50
+#define RETRIES      600u /* half a minute */
 
 static struct xs_handle *store;
 static xenevtchn_handle *events;
@@ -495,13 +496,17 @@ static void handle_watch(const char *path, const char *token)
 
 void bus_watch(void)
 {
-    char **watch;
+    char **watch = NULL;
 
-    while ((watch = xs_check_watch(store))) {
+    /* A guest can write to its half for ever: after some the disks have their turn. */
+    for (unsigned i = 0; i < WATCHES_MOST; i++) {
+        watch = xs_check_watch(store);
+        if (!watch)
+            break;
         handle_watch(watch[XS_WATCH_PATH], watch[XS_WATCH_TOKEN]);
         free(watch);
     }
-    if (errno != EAGAIN) {
+    if (!watch && errno != EAGAIN) {
         fprintf(stderr, "pal-blkd: the store is gone: %s\n", strerror(errno));
         exit(1);
     }
