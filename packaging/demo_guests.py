@@ -71,6 +71,37 @@ def one_image(control, screen):
     show(control, "ls -sh /srv")
 
 
+def put_away(control, screen):
+    """web counts; it is saved, others take its memory, it comes back and counts on."""
+    def look(line, pattern):
+        print("domain0# pal console web", flush=True)
+        control.qemu.send_line("pal console web")
+        screen.on = True
+        control.qemu.send_line(line)
+        control.qemu.expect(pattern, 120)
+        screen.on = False
+        print()
+        control.qemu.child.send("\x1d")
+        control.qemu.expect(control.prompt, 30)
+
+    say("web counts aloud. It is put away in a file: its memory is free, and another guest takes of it.")
+    look("for i in $(seq 1000); do echo $i; sleep 1; done", r"\s4\s")
+    show(control, "pal save web /var/tmp/web.pal", 300)
+    show(control, "ls -sh /var/tmp/web.pal")
+    show(control, "pal image verify /var/tmp/web.pal", 300)
+    show(control, "pal create /guest/small.xml")
+    show(control, "pal list")
+    say("It comes back in whatever memory is free now, and counts on.")
+    show(control, "pal restore /var/tmp/web.pal", 300)
+    show(control, "pal destroy small")
+    look("", r"\s\d+\s+\d+\s+\d+\s")
+    control.qemu.send_line("pal console web")
+    control.qemu.child.send("\x03")
+    control.qemu.expect(r"root@web\S+# ", 60)
+    control.qemu.child.send("\x1d")
+    control.qemu.expect(control.prompt, 30)
+
+
 def session(qemu):
     screen = Screen()
     qemu.child.logfile_read = screen
@@ -85,6 +116,7 @@ def session(qemu):
     say("The guest is a Debian 12 whose disk lies over an image that others share. 'pal console' shows it; Ctrl-] leaves.")
     show_console(control, screen, "web")
     one_image(control, screen)
+    put_away(control, screen)
     show(control, "pal list")
     for name in ("web", "db", "mail"):
         show(control, f"pal shutdown {name} --wait")

@@ -485,6 +485,23 @@ static int check_facts(struct restoring *r, struct pal_error *e)
     return 0;
 }
 
+/* What still runs (the image is a checkpoint's) keeps its identity; then this one gets another. */
+static int choose_uuid(struct restoring *r, struct pal_error *e)
+{
+    struct pal_domain *list;
+    int count = pal_domains(r->p, &list, e);
+    bool taken = false;
+
+    if (count < 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        taken |= !memcmp(list[i].info.handle, r->config.uuid, sizeof(r->config.uuid));
+    free(list);
+    if (taken && getrandom(r->config.uuid, sizeof(r->config.uuid), 0) != sizeof(r->config.uuid))
+        return pal_fail(e, PAL_SYS_FAILED, "no random numbers: %s", strerror(errno));
+    return 0;
+}
+
 static int prepare(struct restoring *r, const char *name, struct pal_error *e)
 {
     size_t length;
@@ -503,7 +520,9 @@ static int prepare(struct restoring *r, const char *name, struct pal_error *e)
     }
     if (getrandom(r->handle, sizeof(r->handle), 0) != sizeof(r->handle))
         return pal_fail(e, PAL_SYS_FAILED, "no random numbers: %s", strerror(errno));
-    return check_facts(r, e) || pal_domain_name_is_free(r->p, r->config.name, e) ? -1 : 0;
+    if (check_facts(r, e) || pal_domain_name_is_free(r->p, r->config.name, e))
+        return -1;
+    return choose_uuid(r, e);
 }
 
 static int guarded(struct restoring *r, struct pal_error *e)

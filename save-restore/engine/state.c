@@ -22,12 +22,12 @@ static int rewrite_root(uint64_t *cr3, const struct frames *f,
 static int rewrite_context(vcpu_guest_context_t *c, const struct frames *f,
                            uint64_t (*find)(void *f, uint64_t frame))
 {
-    unsigned pages = (unsigned)((c->gdt_ents + 511) / 512);
+    const unsigned most = sizeof(c->gdt_frames) / sizeof(c->gdt_frames[0]);
 
-    if (pages > sizeof(c->gdt_frames) / sizeof(c->gdt_frames[0]))
+    if (c->gdt_ents > most * 512)
         return -1;
-    for (unsigned i = 0; i < sizeof(c->gdt_frames) / sizeof(c->gdt_frames[0]); i++) {
-        c->gdt_frames[i] = i < pages ? find((void *)f, c->gdt_frames[i]) : 0;
+    for (unsigned i = 0; i < most; i++) {
+        c->gdt_frames[i] = i * 512 < c->gdt_ents ? find((void *)f, c->gdt_frames[i]) : 0;
         if (c->gdt_frames[i] == REWRITE_NONE)
             return -1;
     }
