@@ -139,7 +139,7 @@ def test_units(directory):
            "<devices><console type='pty'/></devices></domain>").replace("&", "&amp;")
 
     def last(control, name):
-        control.until(f"pal logs {name} | grep -q T-")
+        control.until(f"pal logs {name} | grep -q ^T-")
         return int(re.findall(r"^T-(\d+)\s*$", control.run(f"pal logs {name} | tail -n 3"), re.M)[-1])
 
     with Qemu(described, directory / "first") as qemu:

@@ -15,7 +15,7 @@ HOST_SAVE_TESTS := $(addprefix $(HOST_SAVE)/test_,rewrite sums image damage)
 HOST_SAVE_FAST  := $(addprefix $(HOST_SAVE)/test_,output memory)
 
 .PHONY: host-save-test host-save-fuzz-short host-save-fuzz
-host-save-test: $(HOST_SAVE_TESTS) $(HOST_SAVE_FAST) $(HOST_SAVE)/test_format
+host-save-test: $(HOST_SAVE_TESTS) $(HOST_SAVE_FAST) $(HOST_SAVE)/test_frames $(HOST_SAVE)/test_format
 	@tests/host/run.sh $(HOST_SAVE) $^
 
 $(HOST_SAVE)/%.san.o: %.c $(HOST_SAVE_DEPS)
@@ -33,6 +33,12 @@ $(HOST_SAVE)/test_output: HOST_SAVE_MORE := $(HOST_SAVE_WRAP)
 $(HOST_SAVE_FAST): $(HOST_SAVE)/test_%: $(HOST_SAVE)/tests/host/save/test_%.o \
 		$(patsubst %.c,$(HOST_SAVE)/%.o,$(HOST_SAVE_LIB) tests/host/save/world.c)
 	$(HOST_CC) $(HOST_SAVE_PLAIN) $(HOST_SAVE_MORE) $^ -lcmocka $(IMAGE_LIBS) -o $@
+
+# The engine's lists; the test stands in for the hypervisor.
+$(HOST_SAVE)/test_frames: tests/host/save/test_frames.c save-restore/engine/frames.c tools/libpal/error.c tools/libpal/terminal.c \
+		$(HOST_SAVE_DEPS) save-restore/engine/frames.h
+	@mkdir -p $(@D)
+	$(HOST_CC) $(HOST_SAVE_PLAIN) -D__XEN_TOOLS__ -Ihv/include -O2 $(filter %.c,$^) -lcmocka -o $@
 
 # The fuzzer is one compilation of everything, for its coverage counters.
 $(HOST_SAVE)/fuzz_image: tests/host/save/fuzz_image.c $(HOST_SAVE_LIB) $(HOST_SAVE_DEPS)
