@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Many stock Debian guests booted at once from one image on a slow disk: ours beside Debian's Xen.
 
-    boots.py [--count 10] [--bps 4000000] [--ways ours-1,ours,buffered,direct] [--mib 160] [--cpus 4]
+    boots.py [--systemd] [--count 10] [--bps 4000000] [--ways ours-1,ours,buffered,direct] [--mib 160] [--cpus 4]
 
 ours: pal-blkd over the hypervisor's buffer cache; buffered and direct: Xen's stock backend, over domain 0's page cache, and on the disk
 itself; ours-1: one guest alone, which says what a boot reads. The disk is throttled by QEMU, so that it is the disk that
-everybody waits for. Counted: sectors that reached it, time from the first creation to the last login prompt, and memory of domain 0
+everybody waits for. Without --systemd guests load and run Debian's programs and read files in its place: under emulation a boot is a
+matter of the CPU. Counted: sectors that reached it, time from the first creation to the last login prompt, and memory of domain 0
 that is not free, before and after. Wall clock: run it on a quiet machine.
 """
 
@@ -67,7 +68,8 @@ def measure(way, count, args, image, disks):
         cpus=args.cpus,
         memory=f"{args.dom0 + args.cache + count * (args.mib + 8)}M",
         dom0_mem=f"{args.dom0}M",
-        kernel_args=f"quiet PAL_PEER=1 pal.domains pal.run=boots boots.way={way} boots.count={count} boots.mib={args.mib}",
+        kernel_args=f"quiet PAL_PEER=1 pal.domains pal.run=boots boots.way={way} boots.count={count} boots.mib={args.mib}"
+        + (" boots.systemd" if args.systemd else ""),
         devices=("-drive", f"if=none,id=slow,format=raw,file={disk},snapshot=on,throttling.bps-read={args.bps}",
                  "-device", "virtio-blk-pci,drive=slow", "-nic", "none"),
         accel="tcg,thread=multi",
@@ -101,10 +103,11 @@ def main():
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--bps", type=int, default=4000000, help="bytes a second that the disk gives")
     parser.add_argument("--ways", default="ours-1,ours,buffered,direct")
-    parser.add_argument("--mib", type=int, default=160, help="of a guest")
+    parser.add_argument("--mib", type=int, default=112, help="of a guest")
     parser.add_argument("--dom0", type=int, default=512)
     parser.add_argument("--cache", type=int, default=384, help="memory that nobody has")
     parser.add_argument("--cpus", type=int, default=4)
+    parser.add_argument("--systemd", action="store_true", help="whole boots, to the login prompt")
     parser.add_argument("--kernel", default="6.1")
     args = parser.parse_args()
     image, disks = prepare(args.kernel)

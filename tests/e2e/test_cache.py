@@ -5,7 +5,9 @@ import pytest
 
 from qemu import Qemu
 from test_balloon import describe, memory
+from test_blkd import BASE, SECTORS, SEED, checker, disk, guest, initrd, prepare, wait_said, with_disk  # noqa: F401
 from test_domains import domain0, domains_image, machine, wait_console  # noqa: F401
+from test_save import add_archive
 
 MIB = 1 << 20
 IMAGE, BIG = "/tmp/image", "/tmp/big"
@@ -105,3 +107,65 @@ def test_free_memory(control):
     """One boot: pages come and go by hand; then every free frame holds one, and a domain is created."""
     warm_and_record(control)
     full_cache_gives_way(control)
+
+
+# ---- with pal-blkd: one image, several guests ----
+
+READERS = {name: guest(name, f"blkcheck read /dev/xvdb {SEED}", disks=BASE) for name in ("first", "second", "third")}
+READERS["apart"] = READERS["third"].replace(b"<name>third</name>", b"<name>apart</name>").replace(
+    b"<os>", b"<metadata><pal:domain xmlns:pal='urn:palimpsest:domain:1'><pal:cache use='no'/></pal:domain></metadata><os>")
+BASE_BYTES = 512 * SECTORS
+
+
+@pytest.fixture
+def sharing(initrd, disk, directory):  # noqa: F811
+    own = directory / "initrd.gz"
+    add_archive(initrd, own, [(f"guest/{name}.xml", xml, 0o644) for name, xml in READERS.items()])
+    with Qemu(with_disk(own, disk), directory) as qemu:
+        yield prepare(qemu)
+        qemu.check_log()
+    own.unlink()
+
+
+def disk_bytes(control):
+    """What has been read from domain 0's disk."""
+    devices = control.qemu._qmp_ask({"execute": "query-blockstats"})
+    return max(device["stats"]["rd_bytes"] for device in devices if "stats" in device)
+
+
+def read_by(control, name):
+    """The guest reads the whole image, and finds it right; (bytes that came from the disk for it, hits, misses)."""
+    before, bytes_before = cache(control), disk_bytes(control)
+    control.json(f"pal create /guest/{name}.xml", limit=120)
+    wait_said(control, name, r"DISK read ok")
+    after = cache(control)
+    return disk_bytes(control) - bytes_before, after["hits"] - before["hits"], after["misses"] - before["misses"]
+
+
+def test_guests_share(sharing):
+    """The second reads what the first brought in; who is off reads by himself; a list of a boot's pages serves the next one."""
+    control = sharing
+    from_disk, hits, misses = read_by(control, "first")
+    assert from_disk >= BASE_BYTES and misses > 0
+    control.run("echo 3 >/proc/sys/vm/drop_caches")
+    from_disk, hits, misses = read_by(control, "second")
+    assert hits >= 0.98 * (hits + misses) and from_disk < BASE_BYTES / 4
+    c = cache(control)
+    (image,) = [i for i in c["images"] if i["path"] == "/srv/base.img"]
+    assert image["cached_bytes"] >= BASE_BYTES - 8192 and image["readers"] == 2
+    domains = {d["name"]: d for d in c["domains"]}
+    assert domains["second"]["hit_rate"] >= 0.98 and domains["first"]["cached_bytes"] >= 0.9 * BASE_BYTES
+
+    from_disk, hits, misses = read_by(control, "apart")
+    assert hits == 0 and misses == 0 and from_disk >= BASE_BYTES
+    assert {d["name"]: d["on"] for d in cache(control)["domains"]}["apart"] is False
+
+    control.json("pal cache record /srv/base.img")
+    control.json("pal cache drop")
+    assert cache(control)["cached_bytes"] == 0
+    assert control.json("pal cache warm /srv/base.img")["bytes"] >= BASE_BYTES - 8192
+    from_disk, hits, misses = read_by(control, "third")
+    assert misses == 0 and hits > 0
+    for name in READERS:
+        control.run(f"pal destroy {name}", limit=60)
+    control.run("/checks/audit", limit=120)
