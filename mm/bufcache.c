@@ -143,14 +143,12 @@ static uint32_t capture(uint64_t *stamp)
     return (uint32_t)m.n;
 }
 
-/* The entry's end: it is in no queue, and nobody has it pinned. */
-static void end_entry(uint32_t n)
+/* So many entries of a chunk have ended: they are CACHE_NONE, in no queue, and nobody has them pinned. */
+static void end_entries(struct cache_chunk *c, uint64_t count)
 {
-    struct cache_chunk *c = &bufcache.chunks[n / CACHE_CHUNK];
-
-    cache_entry(n)->state = CACHE_NONE;
-    bufcache.captured--;
-    if (--c->used)
+    bufcache.captured -= count;
+    c->used -= (uint32_t)count;
+    if (c->used)
         return;
     if (!bufcache.spare)
         bufcache.spare = c->entries;
@@ -162,11 +160,12 @@ static void end_entry(uint32_t n)
 static void release(uint32_t n)
 {
     palloc_release(mfn(n));
-    end_entry(n);
+    cache_entry(n)->state = CACHE_NONE;
+    end_entries(&bufcache.chunks[n / CACHE_CHUNK], 1);
 }
 
-/* The page of an entry can be found no more. Its bytes stay until they are overwritten or scrubbed. */
-static void unlink_page(struct cache_entry *e, uint32_t n)
+/* The page of an entry can be found no more. Its bytes stay until they are overwritten or scrubbed. The counters are the caller's. */
+static inline void unchain(struct cache_entry *e, uint32_t n)
 {
     uint32_t *link = &cache_bucket(cache_hash(e->object, e->page))->first;
 
@@ -174,9 +173,14 @@ static void unlink_page(struct cache_entry *e, uint32_t n)
         link = &cache_entry(*link)->chain;
     *link = e->chain;
     cache_queue_unlink(&bufcache.queue[e->state], n);
+}
+
+static void unlink_page(struct cache_entry *e, uint32_t n)
+{
+    unchain(e, n);
     bufcache.counts.pages--;
     bufcache.object[e->object]->counts.pages--;
-    cache_account_less(e->account);
+    cache_account_less(e->account, 1);
 }
 
 /* Replace a page: its frame, for filling. */
@@ -382,37 +386,77 @@ void cache_unpin(struct cache_entry *e)
 
 /* ---- letting go ---- */
 
+/* Pages of one object and account whose frames were taken, not counted yet. */
+struct taken {
+    unsigned object, account;
+    uint64_t pages;
+};
+
+static void count_taken(struct taken *t)
+{
+    struct cache_account *a = cache_account(t->account);
+
+    if (!t->pages)
+        return;
+    bufcache.counts.pages -= t->pages;
+    bufcache.counts.taken += t->pages;
+    bufcache.object[t->object]->counts.pages -= t->pages;
+    bufcache.object[t->object]->counts.taken += t->pages;
+    if (a)
+        a->counts.taken += t->pages;
+    cache_account_less(t->account, t->pages);
+    t->pages = 0;
+}
+
+/* A frame with an entry that is empty, being filled, or copied from: the lock is let go of meanwhile. */
+static void wait_for(struct cache_entry *e, uint32_t n)
+{
+    if (e->state == CACHE_EMPTY)
+        cache_queue_unlink(&bufcache.queue[CACHE_EMPTY], n);
+    else if (e->state != CACHE_FILLING)
+        unchain(e, n);
+    e->state = CACHE_TAKEN;
+    spin_unlock(&bufcache.lock);
+    while (load_acquire(&e->pins))
+        spin_wait();
+    spin_lock(&bufcache.lock);
+}
+
+/* Few instructions a page: this is what an allocation pays for the cache. */
 void bufcache_taken(mfn_t first, uint64_t count)
 {
-    spin_lock(&bufcache.lock);
-    for (uint64_t i = 0; i < count; i++) {
-        uint32_t n = (uint32_t)(first.n + i);
-        struct cache_entry *e;
+    struct taken t = {0};
+    uint64_t ended = 0;
 
-        /* All are of one chunk: somebody may have let go of the last of them. */
-        if (!bufcache.chunks || !bufcache.chunks[n / CACHE_CHUNK].entries)
-            break;
-        e = cache_entry(n);
+    spin_lock(&bufcache.lock);
+    /* All are of one chunk, which stays as long as one of its entries is not ended; it may be gone already. */
+    struct cache_chunk *c = bufcache.chunks ? &bufcache.chunks[first.n / CACHE_CHUNK] : NULL;
+
+    for (uint64_t i = 0; i < count && c && c->entries; i++) {
+        uint32_t n = (uint32_t)(first.n + i);
+        struct cache_entry *e = &c->entries[n % CACHE_CHUNK];
+        bool holds = e->state == CACHE_SMALL || e->state == CACHE_MAIN;
+
         if (e->state == CACHE_NONE)
             continue;
-        if (e->state == CACHE_EMPTY) {
-            cache_queue_unlink(&bufcache.queue[CACHE_EMPTY], n);
-        } else if (e->state != CACHE_FILLING) {
-            bufcache.counts.taken++;
-            bufcache.object[e->object]->counts.taken++;
-            if (e->account)
-                cache_account(e->account)->counts.taken++;
-            unlink_page(e, n);
+        if (holds && (e->object != t.object || e->account != t.account)) {
+            count_taken(&t);
+            t.object = e->object;
+            t.account = e->account;
         }
-        e->state = CACHE_TAKEN;
-        if (load_acquire(&e->pins)) {
-            spin_unlock(&bufcache.lock);
-            while (load_acquire(&e->pins))
-                spin_wait();
-            spin_lock(&bufcache.lock);
+        t.pages += holds;
+        if (likely(holds && !load_acquire(&e->pins))) {
+            unchain(e, n);
+        } else {
+            count_taken(&t);
+            wait_for(e, n);
         }
-        end_entry(n);
+        e->state = CACHE_NONE;
+        ended++;
     }
+    count_taken(&t);
+    if (ended)
+        end_entries(c, ended);
     spin_unlock(&bufcache.lock);
 }
 

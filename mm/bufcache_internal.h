@@ -117,6 +117,21 @@ static inline uint32_t cache_find(unsigned object, uint32_t page)
     return n;
 }
 
+static inline void cache_queue_unlink(struct cache_queue *q, uint32_t n)
+{
+    struct cache_entry *e = cache_entry(n);
+
+    if (e->prev != CACHE_END)
+        cache_entry(e->prev)->next = e->next;
+    else
+        q->first = e->next;
+    if (e->next != CACHE_END)
+        cache_entry(e->next)->prev = e->prev;
+    else
+        q->last = e->prev;
+    q->count--;
+}
+
 /* The object of that number, not being retired. */
 static inline struct cache_object *cache_object(uint32_t number)
 {
@@ -130,12 +145,11 @@ static inline struct cache_account *cache_account(unsigned slot)
 }
 /* d may read o, and takes part. */
 bool cache_allowed(const struct cache_object *o, const struct mm_domain *d);
-/* An account lost a page; a domain's that is gone is freed with the last. */
-void cache_account_less(unsigned slot);
+/* An account lost pages; a domain's that is gone is freed with the last. */
+void cache_account_less(unsigned slot, uint64_t pages);
 
 /* bufcache_policy.c */
 void cache_queue_push(struct cache_queue *q, uint32_t n);
-void cache_queue_unlink(struct cache_queue *q, uint32_t n);
 /* A page of the cache's choice, out of its queue, still findable: to be replaced. CACHE_END: none. */
 uint32_t cache_victim(void);
 /* Where a new page begins: CACHE_MAIN if it was evicted lately, else CACHE_SMALL. */

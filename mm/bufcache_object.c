@@ -24,10 +24,14 @@ static void close_account(unsigned slot)
     bufcache.account[slot] = NULL;
 }
 
-void cache_account_less(unsigned slot)
+void cache_account_less(unsigned slot, uint64_t pages)
 {
-    if (slot && --cache_account(slot)->counts.pages == 0 &&
-        cache_account(slot)->domain == DOMID_INVALID)
+    struct cache_account *a = cache_account(slot);
+
+    if (!a)
+        return;
+    a->counts.pages -= pages;
+    if (!a->counts.pages && a->domain == DOMID_INVALID)
         close_account(slot);
 }
 

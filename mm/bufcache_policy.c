@@ -29,21 +29,6 @@ void cache_queue_push(struct cache_queue *q, uint32_t n)
     q->count++;
 }
 
-void cache_queue_unlink(struct cache_queue *q, uint32_t n)
-{
-    struct cache_entry *e = cache_entry(n);
-
-    if (e->prev != CACHE_END)
-        cache_entry(e->prev)->next = e->next;
-    else
-        q->first = e->next;
-    if (e->next != CACHE_END)
-        cache_entry(e->next)->prev = e->prev;
-    else
-        q->last = e->prev;
-    q->count--;
-}
-
 /* ---- ghosts: one a bucket, the latest ---- */
 
 static uint32_t epoch(void)
