@@ -156,22 +156,22 @@ static int unchanged(const struct pal_base *i, struct pal_error *e)
     return 0;
 }
 
-/* Pages [first, first + count), at most PAL_CACHE_PIECE; beyond the file's end are zeros. Returns how many are there. */
+/* Pages [first, first + count), at most PAL_CACHE_PIECE; beyond the last whole sector are zeros. Returns how many are there. */
 static int warm_piece(struct pal_hv *hv, const struct pal_base *i, uint32_t object, uint64_t first,
                       unsigned count, uint8_t *buffer, struct pal_error *e)
 {
-    size_t want = count * PAL_PAGE_SIZE, got = 0;
+    uint64_t size = i->identity.size / 512 * 512 - first * PAL_PAGE_SIZE;
+    size_t want = count * PAL_PAGE_SIZE, good = want < size ? want : (size_t)size, got = 0;
 
-    memset(buffer, 0, want);
-    while (got < want) {
+    while (got < good) {
         ssize_t n = pread(i->fd, buffer + got, want - got, (off_t)(first * PAL_PAGE_SIZE + got));
 
-        if (n < 0)
-            return pal_fail(e, PAL_IMG_UNREADABLE, "reading the image: %s", strerror(errno));
+        if (n <= 0)
+            return pal_fail(e, PAL_IMG_UNREADABLE, "reading the image: %s",
+                            n ? strerror(errno) : "it ends too early");
         got += (size_t)n;
-        if (!n || got % 512)
-            break;
     }
+    memset(buffer + good, 0, want - good);
     if (unchanged(i, e))
         return -1;
     return pal_hv_cache_insert(hv, object, first, count, buffer, e);

@@ -69,7 +69,7 @@ void shm_sweep(palshm *p, const char *path);
 /* Text of a node that is to be numbers, parted by blanks: how many of `room` it was. Anything else: -1. */
 int shm_numbers(const char *text, uint64_t *out, size_t room);
 
-#define WAITING 64 /* calls that nobody has taken yet */
+#define WAITING 64 /* calls that nobody has taken yet; of one domain at most a quarter */
 
 struct palshm_listener {
     palshm_region *r;

@@ -266,6 +266,21 @@ void palshm_listener_close(palshm_listener *l)
     free(l);
 }
 
+/* A call that waits already: it was written, then shared, which makes two events. Or there is no room for more of this domain. */
+static bool is_too_much(const palshm_listener *l, const struct palshm_call *call)
+{
+    unsigned theirs = 0;
+
+    for (unsigned i = 0; i < l->n; i++) {
+        const struct palshm_call *other = &l->waiting[(l->first + i) % WAITING];
+
+        theirs += other->domain == call->domain;
+        if (!strcmp(other->path, call->path))
+            return true;
+    }
+    return theirs >= WAITING / 4 || l->n == WAITING;
+}
+
 /* A node below call/KEY of a member was written or removed. */
 static void call_fired(void *owner, const char *path)
 {
@@ -284,7 +299,7 @@ static void call_fired(void *owner, const char *path)
         if (!shm_name_is_good(name, 64) || strlen(path) >= sizeof(call.path) ||
             seam_read(p->seam, path, text, sizeof(text)) < 0 ||
             !parse(text, word, sizeof(word), numbers, 3) || strcmp(word, l->process) ||
-            numbers[1] > UINT32_MAX || numbers[2] > UINT32_MAX || l->n == WAITING)
+            numbers[1] > UINT32_MAX || numbers[2] > UINT32_MAX)
             return;
         call.domain = l->domain[i];
         call.size = numbers[0] ? numbers[0] : DEFAULT_SIZE;
@@ -294,10 +309,8 @@ static void call_fired(void *owner, const char *path)
         if (snprintf(call.reply, sizeof(call.reply), "/local/domain/%u/data/palshm/reply/%u-%s",
                      p->domain, call.domain, name) >= (int)sizeof(call.reply))
             return;
-        for (unsigned j = 0; j < l->n; j++)
-            if (!strcmp(l->waiting[(l->first + j) % WAITING].path, call.path))
-                return; /* written, then shared: two events */
-        l->waiting[(l->first + l->n++) % WAITING] = call;
+        if (!is_too_much(l, &call))
+            l->waiting[(l->first + l->n++) % WAITING] = call;
         return;
     }
 }

@@ -540,6 +540,34 @@ static void test_forged(void **state)
     close_end(&server);
 }
 
+/* One member calls without end: another's call is heard all the same. */
+static void test_flood(void **state)
+{
+    static const uint32_t three[] = {1, 2, 3};
+    struct end server;
+    struct palshm_call call;
+    char path[128], text[128];
+    bool heard = false;
+
+    (void)state;
+    fake_region("bulk", SLOT, 77, PAGES, three, 3, 0);
+    open_end(&server, 1);
+    server.l = palshm_listen(server.r, "s", 0, 0, false);
+    assert_non_null(server.l);
+    snprintf(text, sizeof(text), "%s 4096 1 2", server.l->process);
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(path, sizeof(path), "/local/domain/2/data/palshm/call/3-77-s/1-1-%u", i);
+        fake_write(2, path, text);
+    }
+    fake_write(3, "/local/domain/3/data/palshm/call/3-77-s/1-1-1", text);
+    while (palshm_listener_next(server.l, &call, 0) == 1) {
+        heard |= call.domain == 3;
+        palshm_listener_free(server.l, &call);
+    }
+    assert_true(heard);
+    close_end(&server);
+}
+
 /* A guest's own region: quota, publishing, another's use of it, taking it back. */
 static void test_own(void **state)
 {
@@ -593,6 +621,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_listeners, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_forged, set_up, nothing_left),
+        cmocka_unit_test_setup_teardown(test_flood, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_own, set_up, nothing_left),
     };
 
