@@ -14,8 +14,7 @@
 #include "libpal/progress.h"
 #include "libpal/record.h"
 
-#define TAKE_SECONDS  10.0 /* a running kernel takes the request at once */
-#define AGAIN_SECONDS 60.0 /* for the watcher to make it again */
+#define TAKE_SECONDS 10.0 /* a running kernel takes the request at once */
 
 static struct {
     bool wait, all;
@@ -240,9 +239,9 @@ static bool runs_again(struct pal *p, struct pal_domain *d)
     return found;
 }
 
-static void wait_again(struct call *c, struct pal *p, struct target *t)
+/* By the watcher, who may have others to see to. */
+static void wait_again(struct call *c, struct pal *p, struct target *t, double until)
 {
-    double until = verb_now() + AGAIN_SECONDS;
     struct pal_error e = {0};
 
     while (!runs_again(p, t->d)) {
@@ -258,6 +257,8 @@ static void wait_again(struct call *c, struct pal *p, struct target *t)
 
 static void see_to_ended(struct call *c, struct pal *p, struct target *t, unsigned count)
 {
+    double until = verb_now() + (double)wanted.timeout;
+
     for (unsigned i = 0; i < count; i++) {
         struct pal_error e = {0};
 
@@ -266,7 +267,7 @@ static void see_to_ended(struct call *c, struct pal *p, struct target *t, unsign
     }
     for (unsigned i = 0; i < count; i++) {
         if (!t[i].failed && t[i].comes_again)
-            wait_again(c, p, &t[i]);
+            wait_again(c, p, &t[i], until);
     }
 }
 
