@@ -176,3 +176,32 @@ def own_region(a, b):
     b.run(f"printf x | palshm -r {a.id}:mine -W cat", status=6)
     a.run("palshm destroy mine")
     b.run(f"palshm -r {a.id}:mine cat", status=3)
+
+
+@pytest.mark.soak
+def test_pressure(control):
+    """Four virtual CPUs each on two, caps and weights that change, four streams each way for long: all data as sent."""
+    a, b = guests(control, vcpus=4)
+    control.json("pal region create bulk 64M --allow a:rw --allow b:rw")
+    for guest in (a, b):
+        guest.run("head -c 8000000 /dev/urandom >/tmp/block; sha256sum </tmp/block >/tmp/wanted")
+    for round in range(4):
+        for n in range(4):
+            for sender, receiver in ((a, b), (b, a)):
+                name = f"{sender.name}{n}"
+                receiver.start(f"palshm -w 120 -s {(n + 1) * 40}K -n {name} recv | sha256sum", f"in-{name}")
+                sender.start(f"for i in 1 2 3 4; do cat /tmp/block; done | palshm -w 120 -n {name} send", f"out-{name}")
+        for cap, weight in ((60, 64), (150, 1024), (30, 256), (0, 256)):
+            control.run(f"pal set a --cap {cap} --weight {weight}; usleep 700000")
+        for sender, receiver in ((a, b), (b, a)):
+            wanted = sender.run("cat /tmp/block /tmp/block /tmp/block /tmp/block | sha256sum", 120)[:400]
+            wanted = re.search(r"[0-9a-f]{64}", wanted).group(0)
+            for n in range(4):
+                sender.ended(f"out-{sender.name}{n}", limit=300)
+                receiver.ended(f"in-{sender.name}{n}", limit=300)
+                assert wanted in receiver.run(f"cat /tmp/in-{sender.name}{n}")
+    for guest in (a, b):
+        guest.dmesg()
+    control.json("pal region destroy bulk")
+    control.run("pal destroy a; pal destroy b")
+    control.run("/checks/audit", limit=120)

@@ -23,7 +23,7 @@ tar=$("$here/mkroot.sh")
 mkdir -p "$build/dom0"
 exec 9>"$build/dom0/.lock-disk"
 flock 9
-if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/ubc" "$top/tools/rules.mk" \
+if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$build/tools/palshm" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/ubc" "$top/tools/rules.mk" \
     "$cache"/linux-*/vmlinuz -newer "$image")" ]; then
     echo "$image"
     exit 0
@@ -36,7 +36,7 @@ mkdir "$tmp/root"
 # The small RAM disk of guests: the drivers of a virtual disk, then over to it.
 for version in 6.1 6.12; do
     "$here/mkinitrd.py" --kernel "$cache/linux-$version" --only xen_blkfront --only xen_netfront --only af_packet \
-        --only ext4 --only crc32c_generic --init "$here/guest/init" -o "$tmp/initrd-$version.gz"
+        --only ext4 --only crc32c_generic --only xen_gntdev --only xen_evtchn --init "$here/guest/init" -o "$tmp/initrd-$version.gz"
 done
 
 export top here cache build tmp image size
@@ -44,7 +44,9 @@ export top here cache build tmp image size
 fakeroot sh -euc '
     root=$tmp/root
     tar -C "$root" --exclude="./dev/*" -xpf "$1"
-    make -s -C "$top" BUILD="$build" DESTDIR="$root" PREFIX=/usr install
+    make -s -C "$top" BUILD="$build" DESTDIR="$root" PREFIX=/usr install install-guest
+    # Not every kernel that starts from this disk has all of the drivers, and a unit that misses one counts as failed.
+    rm "$root/usr/lib/modules-load.d/palshm.conf"
     cp -r "$here/disk/." "$root/"
     mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
     for unit in pal-watch pal-network pal-blkd; do
