@@ -7,7 +7,7 @@
 #include "internal.h"
 #include "mm/bufcache.h"
 
-#define FRAME_BAD  0x80 /* reported already */
+#define ROLE_BAD   BIT(63) /* reported already: a bit of the role word that nobody uses */
 #define MOST_LINES 16
 
 void (*mm_audit_extra)(void);
@@ -17,14 +17,14 @@ static bool restoring; /* the second walk: add again, report nothing */
 
 static void report(struct frame *f, const char *what)
 {
-    if (restoring || (f->flags & FRAME_BAD))
+    if (restoring || (f->role & ROLE_BAD))
         return;
-    f->flags |= FRAME_BAD;
     if (result->disagreements++ == 0)
         result->first_bad_mfn = frame_mfn(f).n;
     if (result->disagreements <= MOST_LINES)
         log_error("audit: frame %lx: %s (owner %x, refs %x, role %lx)\n",
                   (unsigned long)frame_mfn(f).n, what, f->owner, f->refs, (unsigned long)f->role);
+    f->role |= ROLE_BAD;
 }
 
 static void count_ref(struct frame *f)
@@ -223,7 +223,10 @@ void mm_audit(struct mm_domain *(*next_domain)(struct mm_domain *),
     restoring = true;
     walk_all(next_domain, next_vcpu);
     /* Entries of holes share pages that are mapped for reading only. */
-    for (uint64_t i = 0; i < frame_count; i++)
-        if (frame_table[i].flags & (FRAME_SEEN | FRAME_BAD))
-            frame_table[i].flags &= (uint8_t) ~(FRAME_SEEN | FRAME_BAD);
+    for (uint64_t i = 0; i < frame_count; i++) {
+        if (frame_table[i].flags & FRAME_SEEN)
+            frame_table[i].flags &= (uint8_t)~FRAME_SEEN;
+        if (frame_table[i].role & ROLE_BAD)
+            frame_table[i].role &= ~ROLE_BAD;
+    }
 }

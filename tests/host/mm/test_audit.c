@@ -35,6 +35,11 @@ static void every_lie_is_noticed(void **state)
     l4 = frame_of(t.l[4]);
     free_one = frame_of(mfn(1));
     SPOILED(page->refs, page->refs + 1);
+    /* Every bit of the flags has a meaning; the audit leaves them alone. */
+    page->flags |= FRAME_FOREIGN;
+    SPOILED(page->refs, page->refs + 1);
+    assert_true(page->flags & FRAME_FOREIGN);
+    page->flags &= (uint8_t)~FRAME_FOREIGN;
     SPOILED(page->refs, page->refs - 1);
     SPOILED(page->refs, page->refs & ~(uint32_t)REF_OWNED);
     SPOILED(page->owner, 2);
