@@ -57,9 +57,14 @@ static int64_t management(uint64_t arg)
         refused_whatever(__HYPERVISOR_platform_op, cmd, 0x03000001);
         refused_whatever(__HYPERVISOR_arch_0, cmd, 0x03000001);
     }
-    for (uint64_t cmd = 0; cmd < 8; cmd++) {
+    for (uint64_t cmd = 0; cmd < 32; cmd++) {
+        /* Regions are for guests, too. */
+        bool region = cmd >= PALOP_region_create && cmd < PALOP_region_quota;
+
         test_eq("10a", "our own call", hypercall(__HYPERVISOR_pal_op, cmd, BAD_POINTER, 0, 0, 0),
-                -XEN_EPERM);
+                region ? -XEN_EFAULT : -XEN_EPERM);
+    }
+    for (uint64_t cmd = 0; cmd < 8; cmd++) {
         test_refused("10a", "kexec", hypercall(__HYPERVISOR_kexec_op, cmd, BAD_POINTER, 0, 0, 0));
         test_refused("10a", "security policy",
                      hypercall(__HYPERVISOR_xsm_op, BAD_POINTER, cmd, 0, 0, 0));
