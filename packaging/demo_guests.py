@@ -73,12 +73,15 @@ def one_image(control, screen):
 
 def put_away(control, screen):
     """web counts; it is saved, others take its memory, it comes back and counts on."""
-    def look(line, pattern):
+    def look(line, pattern, end=False):
         print("domain0# pal console web", flush=True)
         control.qemu.send_line("pal console web")
         screen.on = True
         control.qemu.send_line(line)
         control.qemu.expect(pattern, 120)
+        if end:
+            control.qemu.child.send("\x03")
+            control.qemu.expect(r"root@web\S+# ", 60)
         screen.on = False
         print()
         control.qemu.child.send("\x1d")
@@ -94,12 +97,7 @@ def put_away(control, screen):
     say("It comes back in whatever memory is free now, and counts on.")
     show(control, "pal restore /var/tmp/web.pal", 300)
     show(control, "pal destroy small")
-    look("", r"\s\d+\s+\d+\s+\d+\s")
-    control.qemu.send_line("pal console web")
-    control.qemu.child.send("\x03")
-    control.qemu.expect(r"root@web\S+# ", 60)
-    control.qemu.child.send("\x1d")
-    control.qemu.expect(control.prompt, 30)
+    look("", r"\s\d+\s+\d+\s+\d+\s", end=True)
 
 
 def inside(control, screen, name, *commands):
