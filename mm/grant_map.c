@@ -361,10 +361,18 @@ static int end_batch(struct mm_vcpu *v, uint64_t at, unsigned n, bool replace)
     /* Mappings of regions and others do not alternate: after one of the others the rest goes their way. */
     if (!replace)
         quick = region_unmap_run(v, &op[0].unmap, got);
-    for (unsigned i = quick; i < got; i++) {
-        op[i].unmap.status = (int16_t)(replace ? replace_one(v, &op[i].replace, &e[begun])
-                                               : unmap_one(v, &op[i].unmap, &e[begun]));
-        begun += op[i].unmap.status == GNTST_okay;
+    for (unsigned i = quick; i < got;) {
+        int status = replace ? replace_one(v, &op[i].replace, &e[begun])
+                             : unmap_one(v, &op[i].unmap, &e[begun]);
+
+        if (unlikely(status == CLAIM_LATER)) { /* who takes it may wait for what we have begun */
+            finish_all(v, e, begun, false);
+            begun = 0;
+            env_wait_turn();
+            continue;
+        }
+        op[i++].unmap.status = (int16_t)status;
+        begun += status == GNTST_okay;
     }
     finish_all(v, e, begun, quick);
     rc = answer_ends(at, op, got);

@@ -98,6 +98,12 @@ static void what_others_mapped_is_flushed_there(void **state)
         r->val = pte_make(page, PAGE_BITS);
         assert_int_equal(mm_mmu_update(zero, fake_va(r), 1, 0, 1), 0);
         assert_true(mfn_eq(fake_touch(zero, 0x9000, true, 0), page));
+        fake_check(); /* an audit forgets nothing of that, */
+        frame_of(page)->refs++;
+        fake_quiet = true;
+        assert_int_equal(fake_audit(), 1); /* nor is it kept from seeing */
+        fake_quiet = false;
+        frame_of(page)->refs--;
         assert_int_equal(update(zero, own.l[1], 9, 0), 0);
         assert_int_equal(mm_pin(fake_d(1), page, ROLE_L1), 0);
         fake_check_caches();

@@ -345,6 +345,8 @@ static void hold_busy(void *arg)
         for (unsigned i = 0; i < 16; i++)
             op[i] = (struct gnttab_unmap_grant_ref){.handle = held_handle};
         assert_int_equal(mm_grant_op(v, GNTTABOP_unmap_grant_ref, fake_va(op), 16), 0);
+        for (unsigned i = 0; i < 16; i++)
+            assert_int_equal(op[i].status, GNTST_okay);
     }
     lost += !ended; /* gave up first */
 }
