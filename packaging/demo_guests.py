@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """demo_guests.py BUILD: Debian as domain 0 creates three Debian guests that share one image, lists them,
-shows their consoles and what the buffer cache did for them, moves files between two through a region, ends them."""
+shows their consoles and what the buffer cache did for them, makes room for one
+more, moves files between two through a region, ends them."""
 
 import os
 import pathlib
@@ -69,6 +70,18 @@ def one_image(control, screen):
     show(control, "pal cache")
     say("The disks' own files hold only what each guest changed.")
     show(control, "ls -sh /srv")
+
+
+def show_room(control):
+    """One that does not fit until two others have shrunk."""
+    say("A guest of 640 MiB does not fit into what is free. web and db have a minimum in their files, domain 0 knows its own; they give.")
+    show(control, "pal mem")
+    print("domain0# pal create /guest/big.xml", flush=True)
+    print(control.run("pal create /guest/big.xml 2>&1 | cat", 300), flush=True)
+    show(control, "pal mem")
+    show(control, "pal destroy big")
+    for name, size in (("Domain-0", 512), ("web", 320), ("db", 384)):
+        show(control, f"pal balloon {name} {size}M --wait", 200)
 
 
 def put_away(control, screen):
@@ -148,6 +161,7 @@ def session(qemu):
     say("The guest is a Debian 12 whose disk lies over an image that others share. 'pal console' shows it; Ctrl-] leaves.")
     show_console(control, screen, "web")
     one_image(control, screen)
+    show_room(control)
     put_away(control, screen)
     shared_memory(control, screen)
     show(control, "pal list")
