@@ -167,17 +167,17 @@ static void release(uint32_t n)
 /* The page of an entry can be found no more. Its bytes stay until they are overwritten or scrubbed. The counters are the caller's. */
 static inline void unchain(struct cache_entry *e, uint32_t n)
 {
-    uint32_t *link = &cache_bucket(cache_hash(e->object, e->page))->first;
+    uint32_t *link = &bufcache.buckets[e->bucket].first;
 
     while (*link != n)
         link = &cache_entry(*link)->chain;
     *link = e->chain;
-    cache_queue_unlink(&bufcache.queue[e->state], n);
 }
 
 static void unlink_page(struct cache_entry *e, uint32_t n)
 {
     unchain(e, n);
+    cache_queue_unlink(&bufcache.queue[e->state], n);
     bufcache.counts.pages--;
     bufcache.object[e->object]->counts.pages--;
     cache_account_less(e->account, 1);
@@ -301,6 +301,7 @@ static void publish(struct cache_entry *e, uint32_t n, unsigned object, uint32_t
 
     *e = (struct cache_entry){
         .chain = b->first,
+        .bucket = (uint32_t)(b - bufcache.buckets),
         .page = page,
         .object = (uint16_t)object,
         .account = (uint16_t)account,
@@ -386,35 +387,60 @@ void cache_unpin(struct cache_entry *e)
 
 /* ---- letting go ---- */
 
-/* Pages of one object and account whose frames were taken, not counted yet. */
+/*
+ * Frames that were taken, one after the other, whose pages are of one object and account and stand one after the other in one queue: as
+ * they do when they were read one after the other. They are out of their buckets; queue and counters follow for all of them.
+ */
 struct taken {
-    unsigned object, account;
-    uint64_t pages;
+    uint32_t low, high; /* frames; the higher stands nearer to the queue's front */
+    uint32_t pages;
+    uint16_t object, account;
+    uint8_t state;
 };
 
-static void count_taken(struct taken *t)
+static void end_run(struct taken *t)
 {
-    struct cache_account *a = cache_account(t->account);
+    struct cache_queue *q = &bufcache.queue[t->state];
+    struct cache_account *a;
+    uint32_t next, prev;
 
     if (!t->pages)
         return;
+    next = cache_entry(t->low)->next;
+    prev = cache_entry(t->high)->prev;
+    *(prev != CACHE_END ? &cache_entry(prev)->next : &q->first) = next;
+    *(next != CACHE_END ? &cache_entry(next)->prev : &q->last) = prev;
+    q->count -= t->pages;
     bufcache.counts.pages -= t->pages;
     bufcache.counts.taken += t->pages;
     bufcache.object[t->object]->counts.pages -= t->pages;
     bufcache.object[t->object]->counts.taken += t->pages;
+    a = cache_account(t->account);
     if (a)
         a->counts.taken += t->pages;
     cache_account_less(t->account, t->pages);
     t->pages = 0;
 }
 
+/* Does a page that nobody copies from go on with the run? */
+static inline bool goes_on(const struct taken *t, const struct cache_entry *e, uint32_t n)
+{
+    return t->pages && e->next == t->high && n == t->high + 1 && e->state == t->state &&
+           e->object == t->object && e->account == t->account;
+}
+
 /* A frame with an entry that is empty, being filled, or copied from: the lock is let go of meanwhile. */
 static void wait_for(struct cache_entry *e, uint32_t n)
 {
-    if (e->state == CACHE_EMPTY)
+    if (e->state == CACHE_EMPTY) {
         cache_queue_unlink(&bufcache.queue[CACHE_EMPTY], n);
-    else if (e->state != CACHE_FILLING)
-        unchain(e, n);
+    } else if (e->state != CACHE_FILLING) {
+        bufcache.counts.taken++;
+        bufcache.object[e->object]->counts.taken++;
+        if (e->account)
+            cache_account(e->account)->counts.taken++;
+        unlink_page(e, n);
+    }
     e->state = CACHE_TAKEN;
     spin_unlock(&bufcache.lock);
     while (load_acquire(&e->pins))
@@ -431,30 +457,28 @@ void bufcache_taken(mfn_t first, uint64_t count)
     spin_lock(&bufcache.lock);
     /* All are of one chunk, which stays as long as one of its entries is not ended; it may be gone already. */
     struct cache_chunk *c = bufcache.chunks ? &bufcache.chunks[first.n / CACHE_CHUNK] : NULL;
+    struct cache_entry *e = c && c->entries ? &c->entries[first.n % CACHE_CHUNK] : NULL;
 
-    for (uint64_t i = 0; i < count && c && c->entries; i++) {
-        uint32_t n = (uint32_t)(first.n + i);
-        struct cache_entry *e = &c->entries[n % CACHE_CHUNK];
-        bool holds = e->state == CACHE_SMALL || e->state == CACHE_MAIN;
-
+    for (uint32_t n = (uint32_t)first.n; e && n < first.n + count; n++, e++) {
         if (e->state == CACHE_NONE)
             continue;
-        if (holds && (e->object != t.object || e->account != t.account)) {
-            count_taken(&t);
-            t.object = e->object;
-            t.account = e->account;
-        }
-        t.pages += holds;
-        if (likely(holds && !load_acquire(&e->pins))) {
+        if (likely((e->state == CACHE_SMALL || e->state == CACHE_MAIN) &&
+                   !load_acquire(&e->pins))) {
             unchain(e, n);
+            if (!goes_on(&t, e, n)) {
+                end_run(&t);
+                t = (struct taken){n, n, 0, e->object, e->account, e->state};
+            }
+            t.high = n;
+            t.pages++;
         } else {
-            count_taken(&t);
+            end_run(&t);
             wait_for(e, n);
         }
         e->state = CACHE_NONE;
         ended++;
     }
-    count_taken(&t);
+    end_run(&t);
     if (ended)
         end_entries(c, ended);
     spin_unlock(&bufcache.lock);

@@ -29,9 +29,10 @@ struct cache_entry {
     uint32_t pins;       /* copies from it under way; 1 while it is filled */
     uint16_t object;     /* slot */
     uint16_t account;    /* on whose behalf it was inserted */
+    uint32_t bucket;     /* where it is chained */
     uint8_t state;       /* enum cache_state */
     uint8_t uses;        /* hits since it was queued, up to CACHE_USES */
-    uint16_t unused[3];
+    uint16_t unused;
 };
 _Static_assert(sizeof(struct cache_entry) * CACHE_CHUNK == PAGE_SIZE, "a chunk is a page");
 #define CACHE_USES 3
