@@ -119,7 +119,7 @@ part_guest() {
 part_e2e() {
     PAL_RESULTS=$PAL_BUILD/test-logs/e2e.results
     export PAL_RESULTS
-    run e2e 2400 tests/e2e/run.sh
+    run e2e 2900 tests/e2e/run.sh
     ok=$(lines '^passed ' "$PAL_RESULTS")
     wanted=$(sed -n 's/^expected //p' "$PAL_RESULTS" 2>/dev/null | tail -n 1)
     add "$ok" $((${wanted:-1} - ok))
