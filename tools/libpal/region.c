@@ -314,6 +314,17 @@ int pal_regions_enter(struct pal *p, uint32_t domain, const struct pal_config *c
 
 /* ---- domains that go ---- */
 
+/* Made by a guest that is gone, and no other guest has it: who comes back again and again shall not leave its quota behind
+ * each time. */
+static bool is_left_behind(const struct pal_region *r)
+{
+    bool alone = r->creator == PAL_REGION_NOBODY;
+
+    for (unsigned i = 0; i < r->members; i++)
+        alone = alone && r->member[i].domain == 0;
+    return alone;
+}
+
 void pal_regions_forget(struct pal *p, uint32_t domain)
 {
     struct pal_error ignored = {0};
@@ -321,8 +332,12 @@ void pal_regions_forget(struct pal *p, uint32_t domain)
     int count = pal_hv_regions(&p->hv, &list, &ignored);
 
     (void)domain; /* the hypervisor has it off the lists already */
-    for (int i = 0; i < count; i++)
-        (void)publish(p, &list[i], &ignored);
+    for (int i = 0; i < count; i++) {
+        if (is_left_behind(&list[i]))
+            (void)pal_region_destroy(p, &list[i], 0, &ignored);
+        else
+            (void)publish(p, &list[i], &ignored);
+    }
     if (count > 0)
         free(list);
 }

@@ -35,6 +35,20 @@ static ssize_t read_channel(void *from, void *to, size_t n)
     return palshm_read(from, to, n);
 }
 
+/* What a name says to a terminal is the server's word: only what can be seen is shown. */
+static void put_path(FILE *to, const char *path)
+{
+    for (; *path; path++)
+        fputc((unsigned char)*path < 32 || *path == 127 ? '?' : *path, to);
+}
+
+static void left_out(const char *path, const char *why)
+{
+    fputs("palshm: ", stderr);
+    put_path(stderr, path);
+    fprintf(stderr, ": %s\n", why);
+}
+
 static int open_parent(struct receiver *r, const char *path)
 {
     struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
@@ -65,8 +79,7 @@ static int take_entry(void *to, const struct proto_entry *e, const char *path)
     struct receiver *r = to;
 
     if (e->error || e->kind == PROTO_OTHER) {
-        fprintf(stderr, "palshm: %s: %s\n", path,
-                e->error ? strerror((int)e->error) : "neither file nor directory, left out");
+        left_out(path, e->error ? strerror((int)e->error) : "neither file nor directory, left out");
         r->skipped++;
         return 0;
     }
@@ -124,8 +137,7 @@ static int take_end(void *to, bool good, int error)
         r->files++;
         return result;
     }
-    fprintf(stderr, "palshm: %s: %s\n", r->path,
-            error ? strerror(error) : "its checksum does not agree");
+    left_out(r->path, error ? strerror(error) : "its checksum does not agree");
     r->skipped++;
     return result;
 }
@@ -248,15 +260,13 @@ static int show_entry(void *to, const struct proto_entry *e, const char *path)
 
     (void)to;
     if (e->error) {
-        fprintf(stderr, "palshm: %s: %s\n", path, strerror((int)e->error));
+        left_out(path, strerror((int)e->error));
         return 0;
     }
     if (!gmtime_r(&t, &tm) || !strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm))
         snprintf(when, sizeof(when), "?");
-    /* What a name says to a terminal is the server's word. */
     printf("%c%03o %12llu %s ", kinds[e->kind], e->mode & 0777, (unsigned long long)e->size, when);
-    for (; *path; path++)
-        putchar((unsigned char)*path < 32 || *path == 127 ? '?' : *path);
+    put_path(stdout, path);
     putchar('\n');
     return 0;
 }
