@@ -4,7 +4,7 @@
 set -eu
 build=$1
 here=$(dirname "$0")
-limit=${PAL_DEMO_SECONDS:-600} # of either part
+limit=${PAL_DEMO_SECONDS:-1500} # of either part
 log=$build/demo.log
 
 echo "=== Palimpsest boots Debian's stock kernel as domain 0 in QEMU; the emulator has no virtualization to offer."
