@@ -6,18 +6,18 @@
 #ifndef IMAGE_CHECKSUM_H
 #define IMAGE_CHECKSUM_H
 
+#define XXH_INLINE_ALL
 #include <stddef.h>
 #include <stdint.h>
+#include <xxhash.h>
 
 struct checksum {
-    uint64_t lane[4];
-    uint64_t seed;
-    uint64_t length;
+    XXH64_state_t state;
 };
 
 uint64_t checksum_of(uint64_t seed, const void *data, size_t length);
 
-/* In pieces: every piece but the last has a length that is a multiple of 32. */
+/* In pieces. */
 void checksum_begin(struct checksum *c, uint64_t seed);
 void checksum_add(struct checksum *c, const void *data, size_t length);
 /* With the last piece, which may be empty. */
