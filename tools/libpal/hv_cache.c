@@ -8,23 +8,6 @@
 #include "abi/pal.h"
 #include "libpal/hv_buffer.h"
 
-/* One operation with a structure of that size, copied in and out. Returns its result; -1 and errno. */
-static long op(struct pal_hv *hv, unsigned cmd, void *arg, size_t size, struct pal_error *e)
-{
-    void *buffer = pal_hv_buffer(hv, size, e);
-    long rc;
-
-    if (!buffer) {
-        errno = ENOMEM;
-        return -1;
-    }
-    memcpy(buffer, arg, size);
-    rc = xencall2L(hv->call, __HYPERVISOR_pal_op, cmd, (uintptr_t)buffer);
-    memcpy(arg, buffer, size);
-    pal_hv_buffer_free(hv, buffer);
-    return rc;
-}
-
 static void take(const struct pal_cache_info *i, struct pal_cache *c)
 {
     *c = (struct pal_cache){
@@ -49,7 +32,7 @@ int pal_hv_cache(struct pal_hv *hv, struct pal_cache *all, struct pal_error *e)
 {
     struct pal_cache_info i = {.object = PAL_CACHE_ALL, .domain = PAL_CACHE_ALL};
 
-    if (op(hv, PALOP_cache_info, &i, sizeof(i), e) < 0)
+    if (pal_hv_own(hv, PALOP_cache_info, &i, sizeof(i), e) < 0)
         return pal_hv_refused(e, "to tell of its buffer cache");
     take(&i, all);
     return 0;
@@ -62,7 +45,7 @@ static int list(struct pal_hv *hv, struct pal_cache_info *i, uint32_t *at, struc
     int count = 0;
 
     *list = NULL;
-    while (op(hv, PALOP_cache_info, i, sizeof(*i), e) >= 0) {
+    while (pal_hv_own(hv, PALOP_cache_info, i, sizeof(*i), e) >= 0) {
         struct pal_cache *more = realloc(*list, ((size_t)count + 1) * sizeof(**list));
 
         if (!more) {
@@ -98,7 +81,7 @@ int pal_hv_cache_drop(struct pal_hv *hv, uint32_t object, struct pal_error *e)
 {
     struct pal_cache_drop d = {.object = object};
 
-    if (op(hv, PALOP_cache_drop, &d, sizeof(d), e) < 0 && errno != ENOENT)
+    if (pal_hv_own(hv, PALOP_cache_drop, &d, sizeof(d), e) < 0 && errno != ENOENT)
         return pal_hv_refused(e, "to drop cached pages");
     return 0;
 }
@@ -108,7 +91,7 @@ int pal_hv_cache_limit(struct pal_hv *hv, uint32_t domain, bool off, uint64_t pa
 {
     struct pal_cache_limit l = {.domain = domain, .off = off, .pages = pages};
 
-    if (op(hv, PALOP_cache_limit, &l, sizeof(l), e) < 0)
+    if (pal_hv_own(hv, PALOP_cache_limit, &l, sizeof(l), e) < 0)
         return pal_hv_refused(e, "to limit the buffer cache");
     return 0;
 }
@@ -117,7 +100,7 @@ int pal_hv_cache_object(struct pal_hv *hv, const uint64_t name[2], uint64_t page
                         struct pal_error *e)
 {
     struct pal_cache_object o = {.name = {name[0], name[1]}, .pages = pages};
-    long rc = op(hv, PALOP_cache_object, &o, sizeof(o), e);
+    long rc = pal_hv_own(hv, PALOP_cache_object, &o, sizeof(o), e);
 
     if (rc < 0)
         return pal_hv_refused(e, "to cache another image");
@@ -155,7 +138,7 @@ long pal_hv_cache_pages(struct pal_hv *hv, uint32_t object, uint32_t **pages, st
     *pages = NULL;
     a.list = (uintptr_t)some;
     while (n >= 0 && a.next != UINT64_MAX) {
-        n = op(hv, PALOP_cache_pages, &a, sizeof(a), e);
+        n = pal_hv_own(hv, PALOP_cache_pages, &a, sizeof(a), e);
         if (n < 0) {
             pal_hv_refused(e, "to tell which pages are cached");
             break;

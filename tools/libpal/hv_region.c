@@ -14,23 +14,6 @@ _Static_assert(sizeof(((struct pal_region *)0)->name) == PAL_REGION_NAME &&
                        PAL_REGION_MEMBERS * sizeof(struct pal_member),
                "as many as the hypervisor has");
 
-/* One operation with a structure of that size, copied in and out. Returns its result; -1 and errno. */
-static int op(struct pal_hv *hv, unsigned cmd, void *arg, size_t size, struct pal_error *e)
-{
-    void *buffer = pal_hv_buffer(hv, size, e);
-    int rc;
-
-    if (!buffer) {
-        errno = ENOMEM;
-        return -1;
-    }
-    memcpy(buffer, arg, size);
-    rc = xencall2(hv->call, __HYPERVISOR_pal_op, cmd, (uintptr_t)buffer);
-    memcpy(arg, buffer, size);
-    pal_hv_buffer_free(hv, buffer);
-    return rc;
-}
-
 static void take(const struct pal_region_info *i, struct pal_region *r)
 {
     *r = (struct pal_region){.slot = i->slot,
@@ -50,7 +33,7 @@ int pal_hv_regions(struct pal_hv *hv, struct pal_region **list, struct pal_error
     int count = 0;
 
     *list = NULL;
-    while (op(hv, PALOP_region_info, &i, sizeof(i), e) >= 0) {
+    while (pal_hv_own(hv, PALOP_region_info, &i, sizeof(i), e) >= 0) {
         struct pal_region *more = realloc(*list, ((size_t)count + 1) * sizeof(**list));
 
         if (!more) {
@@ -77,7 +60,7 @@ int pal_hv_region_look(struct pal_hv *hv, struct pal_region *r, struct pal_error
 {
     struct pal_region_info i = {.slot = r->slot};
 
-    if (op(hv, PALOP_region_info, &i, sizeof(i), e) < 0)
+    if (pal_hv_own(hv, PALOP_region_info, &i, sizeof(i), e) < 0)
         return errno == ENOENT ? gone(e, r) : pal_hv_refused(e, "to tell of the region");
     if (i.slot != r->slot || i.generation != r->generation)
         return gone(e, r);
@@ -93,7 +76,7 @@ int pal_hv_region_create(struct pal_hv *hv, const char *name, uint64_t pages, st
     if (strlen(name) >= sizeof(c.name))
         return pal_fail(e, PAL_USE_ARGUMENTS, "\"%s\" is no name for a region", name);
     memcpy(c.name, name, strlen(name));
-    rc = op(hv, PALOP_region_create, &c, sizeof(c), e);
+    rc = pal_hv_own(hv, PALOP_region_create, &c, sizeof(c), e);
     if (rc >= 0)
         return rc;
     switch (errno) {
@@ -117,7 +100,7 @@ int pal_hv_region_allow(struct pal_hv *hv, const struct pal_region *r, uint32_t 
 {
     struct pal_region_allow a = {.slot = r->slot, .domain = domain, .access = access};
 
-    if (op(hv, PALOP_region_allow, &a, sizeof(a), e) >= 0)
+    if (pal_hv_own(hv, PALOP_region_allow, &a, sizeof(a), e) >= 0)
         return 0;
     switch (errno) {
     case ENOENT:
@@ -137,7 +120,7 @@ int pal_hv_region_destroy(struct pal_hv *hv, const struct pal_region *r, struct 
 {
     struct pal_region_destroy d = {.slot = r->slot};
 
-    if (op(hv, PALOP_region_destroy, &d, sizeof(d), e) >= 0)
+    if (pal_hv_own(hv, PALOP_region_destroy, &d, sizeof(d), e) >= 0)
         return 0;
     return errno == ENOENT ? gone(e, r) : pal_hv_refused(e, "to destroy the region");
 }
@@ -147,7 +130,7 @@ int pal_hv_region_quota(struct pal_hv *hv, uint32_t domain, unsigned regions, ui
 {
     struct pal_region_quota q = {domain, regions, pages};
 
-    return op(hv, PALOP_region_quota, &q, sizeof(q), e) < 0
+    return pal_hv_own(hv, PALOP_region_quota, &q, sizeof(q), e) < 0
                ? pal_hv_refused(e, "to set how many regions the domain may make")
                : 0;
 }

@@ -238,15 +238,11 @@ void pal_vcpu_state_free(struct pal_vcpu_state *s)
 
 int pal_domain_resume_cancelled(struct pal_hv *hv, uint32_t domain, struct pal_error *e)
 {
-    struct pal_resume *call = pal_hv_buffer(hv, sizeof(*call), e);
-    int rc;
+    struct pal_resume call = {.domain = domain};
 
-    if (!call)
-        return -1;
-    call->domain = domain;
-    rc = xencall2(hv->call, __HYPERVISOR_pal_op, PALOP_resume, (uintptr_t)call);
-    pal_hv_buffer_free(hv, call);
-    return rc < 0 ? pal_hv_refused(e, "to let the domain go on") : 0;
+    return pal_hv_own(hv, PALOP_resume, &call, sizeof(call), e) < 0
+               ? pal_hv_refused(e, "to let the domain go on")
+               : 0;
 }
 
 /* ---- making one ---- */
