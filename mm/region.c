@@ -231,8 +231,8 @@ static unsigned fill_block(struct region *r, uint32_t page)
     }
 }
 
-/* Returns how many pages got memory. */
-static uint32_t fill(struct region *r)
+/* Returns how many pages got memory; all, unless there is too little or d, for whom it is, is dying. */
+static uint32_t fill(struct region *r, const struct mm_domain *d)
 {
     uint32_t page = 0;
 
@@ -242,7 +242,7 @@ static uint32_t fill(struct region *r)
             return 0;
         env_preempt_point();
     }
-    while (page < r->pages) {
+    while (page < r->pages && !load_relaxed(&d->dying)) {
         unsigned got = fill_block(r, page);
 
         if (!got)
@@ -303,7 +303,7 @@ static long create(struct mm_vcpu *v, const struct pal_region_create *op)
         heap_free(r);
         return rc;
     }
-    filled = fill(r);
+    filled = fill(r, d);
     if (filled < r->pages) {
         delist(r);
         empty(r, filled);

@@ -86,6 +86,20 @@ static void pages_are_clean_and_counted(void **state)
     }
 }
 
+/* Its end does not wait for a region of gigabytes. */
+static void a_dying_domain_gets_none(void **state)
+{
+    uint64_t free = palloc_free_frames();
+
+    (void)state;
+    assert_int_equal(region_quota(control, OTHER, 2, 8), 0);
+    fake_d(OTHER)->dying = true;
+    assert_int_equal(region_create(other, "late", 8), -XEN_ENOMEM);
+    assert_int_equal(palloc_free_frames(), free);
+    fake_d(OTHER)->dying = false;
+    assert_true(region_create(other, "late", 8) >= 0);
+}
+
 static void names_and_sizes(void **state)
 {
     static const char *const bad[] = {"", "a/b", "a b", "x\n", "ä", "a.b"};
@@ -603,6 +617,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(pages_are_clean_and_counted),
+        TEST(a_dying_domain_gets_none),
         TEST(names_and_sizes),
         TEST(without_memory_nothing_is_left),
         TEST(slots_run_out),
