@@ -58,7 +58,7 @@ def checker():
     subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", target,
                     q.TOP / "tests/e2e/blkd/blkcheck.c"], check=True)
     yield target
-    target.unlink()
+    target.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +69,8 @@ def initrd(domains_image, checker):  # noqa: F811
     files += [("guest/check-initrd.gz", inner.read_bytes(), 0o644), ("bin/blkcheck", checker.read_bytes(), 0o755)]
     add_archive(DOMAINS_INITRD, own, files)
     yield own
-    own.unlink()
-    inner.unlink()
+    own.unlink(missing_ok=True)  # a file that borrows this fixture has one of its own, of the same names
+    inner.unlink(missing_ok=True)
 
 
 @pytest.fixture
