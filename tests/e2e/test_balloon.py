@@ -182,7 +182,7 @@ def test_daemon_follows_load(control):
     assert decision["floor_bytes"] > 300 * MIB and decision["target_bytes"] >= decision["floor_bytes"]
     control.run("kill -9 $(cat /tmp/pid)")
     start_daemon(control)
-    in_guest(control, "one", "rm /tmp/load*; echo remo''ved", "removed")
+    in_guest(control, "one", "kill $!; rm /tmp/load*; echo remo''ved", "removed")
     in_guest(control, "two", LOAD + "; load 40 & echo be''gun", "begun")
     wait_size(control, "two", 480, 640)
     wait_size(control, "one", 96, 220, limit=240)
