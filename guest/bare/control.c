@@ -136,28 +136,33 @@ void control_window_close(unsigned int window)
 
 /* ---- log ---- */
 
+uint32_t control_log_read(char *buf, uint32_t size, uint32_t *index)
+{
+    struct xen_sysctl op = {.cmd = XEN_SYSCTL_readconsole,
+                            .interface_version = XEN_SYSCTL_INTERFACE_VERSION};
+
+    op.u.readconsole.incremental = 1;
+    op.u.readconsole.index = *index;
+    op.u.readconsole.count = size;
+    set_xen_guest_handle(op.u.readconsole.buffer, buf);
+    if (hypercall(__HYPERVISOR_sysctl, HC_ADDR(&op), 0, 0, 0, 0))
+        console_panic("the log cannot be read");
+    *index = op.u.readconsole.index;
+    return op.u.readconsole.count;
+}
+
 uint64_t control_log_growth(void)
 {
     static char buf[4096];
     static uint32_t index;
     static uint64_t read, written;
     uint64_t before = read, own = console_written - written;
+    uint32_t n;
 
-    for (;;) {
-        struct xen_sysctl op = {.cmd = XEN_SYSCTL_readconsole,
-                                .interface_version = XEN_SYSCTL_INTERFACE_VERSION};
-
-        op.u.readconsole.incremental = 1;
-        op.u.readconsole.index = index;
-        op.u.readconsole.count = sizeof(buf);
-        set_xen_guest_handle(op.u.readconsole.buffer, buf);
-        if (hypercall(__HYPERVISOR_sysctl, HC_ADDR(&op), 0, 0, 0, 0))
-            console_panic("the log cannot be read");
-        index = op.u.readconsole.index;
-        read += op.u.readconsole.count;
-        if (op.u.readconsole.count < sizeof(buf))
-            break;
-    }
+    do {
+        n = control_log_read(buf, sizeof(buf), &index);
+        read += n;
+    } while (n == sizeof(buf));
     written = console_written;
     return read - before > own ? read - before - own : 0;
 }

@@ -4,6 +4,7 @@
 #include "dev/console.h"
 #include "base/log.h"
 #include "base/spinlock.h"
+#include "base/string.h"
 #include "core/event.h"
 #include "dev/dev.h"
 #include "dev/irq.h"
@@ -15,6 +16,7 @@ static spinlock_t lock = SPINLOCK_INIT;
 static bool lock_broken;
 static char ring[RING_SIZE];
 static uint32_t ring_produced, ring_consumed; /* running counts, modulo 2^32 */
+static bool in_line;                          /* what was written last ended no line */
 
 static spinlock_t input_lock = SPINLOCK_INIT;
 static char input[INPUT_SIZE];
@@ -55,6 +57,7 @@ static void put(char c)
         uart_put('\r');
     uart_put(c);
     ring_put(c);
+    in_line = c != '\n';
 }
 
 void console_write(const char *s, size_t n)
@@ -65,12 +68,28 @@ void console_write(const char *s, size_t n)
     leave();
 }
 
+/* One of our own lines, which starts where a line starts, whatever domain 0 has left unfinished. */
+static void put_line(const char *s, size_t n)
+{
+    if (in_line)
+        put('\n');
+    for (size_t i = 0; i < n; i++)
+        put(s[i]);
+    put('\n');
+}
+
+void console_write_line(const char *s, size_t n)
+{
+    enter();
+    put_line(s, n);
+    leave();
+}
+
 void console_note_from_nmi(const char *s)
 {
     if (!spin_trylock(&lock))
         return;
-    for (; *s; s++)
-        put(*s);
+    put_line(s, strlen(s));
     spin_unlock(&lock);
 }
 

@@ -17,9 +17,7 @@ static void write_line(const char *prefix, const char *fmt, va_list ap)
     uint64_t us = time_now() / 1000;
     int n = format(line, sizeof(line), "[%5lu.%06lu] %s", us / 1000000, us % 1000000, prefix);
     n += vformat(line + n, sizeof(line) - (size_t)n, fmt, ap);
-    size_t used = min((size_t)n, sizeof(line) - 2);
-    line[used++] = '\n';
-    console_write(line, used);
+    console_write_line(line, min((size_t)n, sizeof(line) - 1));
 }
 
 void log_at(enum log_level level, const char *fmt, ...)

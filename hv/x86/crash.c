@@ -97,7 +97,7 @@ static void begin(void)
     unsigned none = ~0u, self = this_cpu() ? this_cpu()->id : 0;
     if (!compare_exchange(&crashing, &none, self)) {
         if (none == self)
-            console_write("\nfailed again while reporting a failure\n", 40);
+            console_write_line("failed again while reporting a failure", 38);
         stop_here();
     }
     console_break_lock();
@@ -150,7 +150,7 @@ void crash_nmi(const struct regs *regs)
     if (boot_options.nmi_fatal)
         crash_exception(regs, 0);
     if (fetch_add(&seen, 1) == 0)
-        console_note_from_nmi("non-maskable interrupt: ignored, and so are others to come\n");
+        console_note_from_nmi("non-maskable interrupt: ignored, and so are others to come");
 }
 
 static __noreturn void report(const char *what, uint64_t caller)

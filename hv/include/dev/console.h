@@ -11,8 +11,8 @@ void console_start_input(void);
 bool console_owns_port(unsigned port);
 /* A dying CPU writes whoever holds the lock. */
 void console_break_lock(void);
-/* Write, or do nothing when the lock is held: for the NMI handler, which may have interrupted its
- * holder. */
+/* Write a line, or do nothing when the lock is held: for the NMI handler, which may have
+ * interrupted its holder. */
 void console_note_from_nmi(const char *s);
 /* What the line received (uart.c, in interrupt context). */
 void console_receive(char c);

@@ -9,7 +9,10 @@
 /* --- uart.c, console.c --- */
 void uart_init(const char *com1_option);
 void console_init(void);
-void console_write(const char *s, size_t n);    /* to the line and to the ring */
+void console_write(const char *s, size_t n); /* to the line and to the ring */
+/* One of the hypervisor's own lines, without its end: on a line of its own, also where domain 0 is
+ * in the middle of one. */
+void console_write_line(const char *s, size_t n);
 size_t console_read_input(char *buf, size_t n); /* what was typed, for domain 0 (CONSOLEIO_read) */
 /* Copy from the 256 KiB ring of what was written; *index as in sysctl readconsole. */
 size_t console_ring_read(char *buf, size_t n, uint32_t *index, bool clear);

@@ -51,6 +51,8 @@ long control_build(struct control_domain *d, unsigned int id, unsigned int vcpus
 void *control_window(unsigned int window, unsigned int id, uint64_t mfn);
 void control_window_close(unsigned int window);
 
+/* Up to size bytes of the console's ring, from *index on, which goes forward; how many. */
+uint32_t control_log_read(char *buf, uint32_t size, uint32_t *index);
 /* Bytes that the hypervisor itself has added to its log since the last call. */
 uint64_t control_log_growth(void);
 
