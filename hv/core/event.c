@@ -62,11 +62,13 @@ static void wake_pollers(struct domain *d, unsigned port)
     }
 }
 
-void event_raise(struct domain *d, unsigned port, unsigned vcpu)
+void event_raise(struct domain *d, const struct evtchn *chn)
 {
-    struct vcpu *v = d->vcpus[vcpu];
+    unsigned port = chn->port;
     if (bit_test_and_set(d->shared->evtchn_pending, port))
         return;
+    /* Not before: who gives the port to another vCPU meanwhile unmasks it then, and finds it pending. */
+    struct vcpu *v = d->vcpus[load_relaxed(&chn->vcpu)];
     if (!bit_test(d->shared->evtchn_mask, port) &&
         !bit_test_and_set(&v->info->evtchn_pending_sel, port / 64))
         event_notify_vcpu(v);
@@ -80,7 +82,7 @@ void event_set_pending(struct domain *d, unsigned port)
         return;
     spin_lock(&chn->lock);
     if (chn->state != EVT_FREE)
-        event_raise(d, port, chn->vcpu);
+        event_raise(d, chn);
     spin_unlock(&chn->lock);
 }
 
@@ -103,7 +105,7 @@ void event_send_virq(struct vcpu *v, unsigned virq)
     /* The port may have been closed and given to something else since we read its number. */
     if (chn->state == EVT_VIRQ && chn->virq == virq &&
         (chn->vcpu == v->mm.id || event_virq_is_global(virq)))
-        event_raise(v->domain, chn->port, chn->vcpu);
+        event_raise(v->domain, chn);
     spin_unlock(&chn->lock);
 }
 
@@ -123,7 +125,7 @@ bool event_send_pirq(struct domain *d, unsigned pirq)
     spin_lock(&chn->lock);
     bool bound = chn->state == EVT_PIRQ && chn->pirq == pirq;
     if (bound)
-        event_raise(d, chn->port, chn->vcpu);
+        event_raise(d, chn);
     spin_unlock(&chn->lock);
     return bound;
 }
@@ -138,15 +140,12 @@ static int event_send(struct domain *d, uint64_t port)
     spin_lock(&chn->lock);
     switch (chn->state) {
     case EVT_IPI:
-        event_raise(d, chn->port, chn->vcpu);
+        event_raise(d, chn);
         break;
-    case EVT_INTERDOMAIN: {
-        /* The other end stays bound to us while we hold our lock. Its vCPU may be changed
-         * meanwhile: either is right. */
-        struct evtchn *other = evtchn_of(chn->remote, chn->remote_port);
-        event_raise(chn->remote, chn->remote_port, load_relaxed(&other->vcpu));
+    case EVT_INTERDOMAIN:
+        /* The other end stays bound to us while we hold our lock; it may go to another vCPU. */
+        event_raise(chn->remote, evtchn_of(chn->remote, chn->remote_port));
         break;
-    }
     case EVT_UNBOUND: /* nobody there yet; the one who binds finds the event pending */
         break;
     default:

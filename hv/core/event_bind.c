@@ -122,7 +122,7 @@ static int connect(struct domain *ld, struct domain *rd, uint64_t rport)
     evtchn_set(rchn, EVT_INTERDOMAIN, rchn->vcpu);
     spin_unlock(&rchn->lock);
     /* Events sent to the unbound port went nowhere: let the new end look. */
-    event_raise(ld, lchn->port, 0);
+    event_raise(ld, lchn);
     return lchn->port;
 }
 

@@ -30,8 +30,8 @@ struct evtchn {
 /* The channel of a port that exists, or NULL. Any context: buckets live as long as the domain. */
 struct evtchn *evtchn_of(struct domain *d, uint64_t port);
 
-/* Make port pending for vCPU `vcpu` of d. */
-void event_raise(struct domain *d, unsigned port, unsigned vcpu);
+/* Make a port of d pending. Any context. */
+void event_raise(struct domain *d, const struct evtchn *chn);
 
 /* The domain that an operation names: DOMID_SELF, the caller's own id, or any if the caller is
  * privileged. NULL with *error = -EPERM (before it is known whether it exists) or -ESRCH.

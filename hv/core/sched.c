@@ -30,7 +30,8 @@
  * the earliest (and a little before it, for having slept), so that sleeping saves nothing up; if it has had less than who
  * runs, the turn ends 1 ms after it began, or at once. So who waits for devices gets a CPU quickly and who computes
  * shares what is left by weight. Virtual times are on their CPU's clock and are converted when a vCPU moves. A vCPU that
- * yields goes behind all others once, whatever its time: who it waits for may be the last.
+ * yields goes behind the others once, and the CPU not to another that yielded just now while there is one that did not: who
+ * they wait for may be the last. Only its place in the queue says so: who wakes meanwhile comes before it by its virtual time.
  *
  * Where. A vCPU that wakes prefers the CPU it ran on, if that is idle, then any idle one, then its old queue. An idle
  * CPU takes vCPUs from other queues, those of its own physical core first. Where vCPUs wait for long the one whose
@@ -111,12 +112,27 @@ static unsigned weight_of(const struct vcpu *v)
     return load_relaxed(&v->domain->weight);
 }
 
+/* A whole turn of v in virtual time. */
+static uint64_t turn_of(const struct vcpu *v)
+{
+    return SLICE_NS * DOMAIN_WEIGHT / weight_of(v);
+}
+
+/* Has a had less than b? By their difference: who comes to a CPU where nobody ran yet begins a little before its
+ * clock's zero, and light domains may come round. */
+static bool less_had(uint64_t a, uint64_t b)
+{
+    return (int64_t)(a - b) < 0;
+}
+
 /* The clock follows who has had least. With c's lock. */
 static void advance_clock(struct cpu *c, uint64_t least)
 {
-    if (!list_empty(&c->rq))
-        least = min(least, list_first(&c->rq, struct vcpu, rq_entry)->vtime);
-    if (least > c->vclock)
+    if (!list_empty(&c->rq)) {
+        uint64_t first = list_first(&c->rq, struct vcpu, rq_entry)->vtime;
+        least = less_had(first, least) ? first : least;
+    }
+    if (less_had(c->vclock, least))
         store_relaxed(&c->vclock, least);
 }
 
@@ -216,7 +232,7 @@ static void announce(struct cpu *c, struct vcpu *v, uint64_t now)
         sched_kick(c->id);
         return;
     }
-    bool sooner = v->vtime < c->current->vtime;
+    bool sooner = less_had(v->vtime, c->current->vtime);
     uint64_t limit = c->run_start + (sooner ? SCHED_RATELIMIT_NS : SLICE_NS);
     if (!c->turn_end || c->turn_end > limit) {
         c->turn_end = limit;
@@ -228,20 +244,34 @@ static void announce(struct cpu *c, struct vcpu *v, uint64_t now)
         sched_kick(idle);
 }
 
-/* In the order of virtual time, from the back: most are near it. c's clock must be right: who runs may have run alone, and
+static uint64_t place_of(const struct list *entry)
+{
+    return container_of(entry, struct vcpu, rq_entry)->place;
+}
+
+/* Where v is queued on c: by its virtual time, or behind all others, but not further back than after a turn of its own, for
+ * one of them may be light and far from its next turn. */
+static uint64_t find_place(const struct cpu *c, const struct vcpu *v)
+{
+    uint64_t after_turn = v->vtime + turn_of(v);
+
+    if (!v->yielded || list_empty(&c->rq) || less_had(place_of(c->rq.prev), v->vtime))
+        return v->vtime;
+    return less_had(place_of(c->rq.prev), after_turn) ? place_of(c->rq.prev) : after_turn;
+}
+
+/* In the order of their places, from the back: most are near it. c's clock must be right: who runs may have run alone, and
  * uncharged, for long. */
 static void enqueue(struct cpu *c, struct vcpu *v)
 {
     struct list *at = &c->rq;
 
     arrive(c, v);
-    if (v->vtime + SLEEPER_BONUS < c->vclock)
+    if (less_had(v->vtime + SLEEPER_BONUS, c->vclock))
         v->vtime = c->vclock - SLEEPER_BONUS;
-    if (!v->yielded)
-        while (at->prev != &c->rq &&
-               container_of(at->prev, struct vcpu, rq_entry)->vtime > v->vtime)
-            at = at->prev;
-    v->yielded = false;
+    v->place = find_place(c, v);
+    while (at->prev != &c->rq && less_had(v->place, place_of(at->prev)))
+        at = at->prev;
     list_insert_before(at, &v->rq_entry);
     v->queued_weight = weight_of(v);
     store_relaxed(&c->rq_len, c->rq_len + 1);
@@ -352,16 +382,22 @@ void sched_set_affinity(struct vcpu *v, const uint64_t *hard, const uint64_t *so
     sched_settle(c, v);
 }
 
-/* The first vCPU of c's queue that may run. Those of domains that have spent their budget are parked here. */
-static struct vcpu *first_of(struct cpu *c)
+/* The first vCPU of c's queue that may run; if the CPU is yielded rather one that does not wait for others itself, or has
+ * waited long: its place says that it is due. Those of domains that have spent their budget are parked here. */
+static struct vcpu *first_of(struct cpu *c, bool yields, uint64_t now)
 {
-    while (!list_empty(&c->rq)) {
-        struct vcpu *v = list_first(&c->rq, struct vcpu, rq_entry);
-        if (sched_eligible(v))
+    struct vcpu *found = NULL;
+    for (struct list *at = c->rq.next, *next; at != &c->rq; at = next) {
+        struct vcpu *v = container_of(at, struct vcpu, rq_entry);
+        next = at->next;
+        if (!sched_eligible(v))
+            sched_dequeue(c, v);
+        else if (!yields || !v->yielded || now > v->runstate.state_entry_time + LONG_WAIT_NS)
             return v;
-        sched_dequeue(c, v);
+        else if (!found)
+            found = v;
     }
-    return NULL;
+    return found;
 }
 
 /* The first vCPU on `from`'s queue that may run on cpu, or NULL. With from's lock. */
@@ -380,9 +416,9 @@ static struct vcpu *find_to_steal(struct cpu *from, unsigned cpu)
 /* Ask an idle CPU to come for the first of c's queue. With c's lock. */
 static void offer_first(struct cpu *c)
 {
-    full_fence(); /* the queue before the search for idle CPUs, as in announce() */
     if (!c->rq_len)
         return;
+    full_fence(); /* the queue before the search for idle CPUs, as in announce() */
     unsigned idle = find_idle_cpu(list_first(&c->rq, struct vcpu, rq_entry));
     if (idle < cpu_count && idle != c->id)
         sched_kick(idle);
@@ -428,10 +464,10 @@ static struct vcpu *steal(struct cpu *c)
 static struct vcpu *pick_next(struct cpu *c, struct vcpu *prev, bool yields, uint64_t now)
 {
     bool can_stay = !prev->is_idle && sched_eligible(prev) && allowed_on(prev, c->id);
-    struct vcpu *first = first_of(c);
+    struct vcpu *first = first_of(c, yields, now);
     if (can_stay && !yields && (!first || now < c->turn_end))
         return prev;
-    if (first && can_stay && !yields && prev->vtime <= first->vtime) {
+    if (first && can_stay && !yields && !less_had(first->vtime, prev->vtime)) {
         c->run_start = now; /* another turn */
         c->turn_end = 0;
         return prev;
@@ -514,6 +550,7 @@ static void schedule_for(enum sched_reason why)
     ask_at_boundary(c, next);
     if (next == prev) {
         set_slice(c, now);
+        offer_first(c); /* who was asked before may have found something else to do */
         spin_unlock(&c->rq_lock);
         timer_reprogram();
         return;
@@ -550,12 +587,14 @@ static void requeue(struct cpu *c, struct vcpu *prev)
     if (target == c->id) {
         enqueue(c, prev);
         set_slice(c, c->charged_at);
+        if (c->current->is_idle) /* it was woken after its CPU had found nobody to run */
+            store_relaxed(&c->need_resched, true);
         offer_first(c);
         spin_unlock(&c->rq_lock);
         return;
     }
     move(c, prev, target);
-    prev->lag = min(prev->lag, (int64_t)SLICE_NS); /* it has had its turn: one is waited for */
+    prev->lag = min(prev->lag, (int64_t)turn_of(prev)); /* it has had its turn: one is waited for */
     offer_first(c);
     spin_unlock(&c->rq_lock);
     struct cpu *other = sched_lock_vcpu(prev);

@@ -13,7 +13,8 @@
 #include "x86/machine.h"
 #include "x86/segments.h"
 
-static struct vcpu *vcpu_alloc(unsigned cpu)
+/* With a stack on c. */
+static struct vcpu *vcpu_alloc(struct cpu *c)
 {
     struct vcpu *v = heap_alloc(sizeof(*v));
     if (!v)
@@ -24,9 +25,7 @@ static struct vcpu *vcpu_alloc(unsigned cpu)
         return NULL;
     }
     v->stack->current = v;
-    v->stack->cpu = cpus[cpu];
-    v->info_mfn = ~0ull;
-    sched_init_vcpu(v, cpu);
+    v->stack->cpu = c;
     return v;
 }
 
@@ -45,9 +44,12 @@ static int init_info(struct vcpu *v)
 
 struct vcpu *vcpu_create(struct domain *d, unsigned id)
 {
-    struct vcpu *v = vcpu_alloc((d->mm.id + id) % cpu_count);
+    unsigned cpu = (d->mm.id + id) % cpu_count;
+    struct vcpu *v = vcpu_alloc(cpus[cpu]);
     if (!v)
         return NULL;
+    v->info_mfn = ~0ull;
+    sched_init_vcpu(v, cpu);
     mm_vcpu_init(&v->mm, &d->mm, id);
     v->domain = d;
     v->cr0 = CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG;
@@ -85,21 +87,14 @@ static void idle_start(void)
 struct vcpu *vcpu_create_idle(struct cpu *c)
 {
     static struct domain idle_domain;
-    struct vcpu *v = heap_alloc(sizeof(*v));
+    struct vcpu *v = vcpu_alloc(c);
     if (!v)
         return NULL;
-    v->stack = stack_alloc();
-    if (!v->stack) {
-        heap_free(v);
-        return NULL;
-    }
     idle_domain.mm.id = DOMID_IDLE;
     v->domain = &idle_domain;
     v->mm.d = &idle_domain.mm;
     v->mm.id = c->id;
     v->is_idle = true;
-    v->stack->current = v;
-    v->stack->cpu = c;
     v->cpu = c->id;
     v->state = VCPU_RUNNABLE;
     list_init(&v->rq_entry);

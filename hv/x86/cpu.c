@@ -82,6 +82,7 @@ void cpu_detect(void)
     f->tsc_deadline = one.ecx & BIT(24);
     f->xsave = one.ecx & BIT(26);
     f->avx = one.ecx & BIT(28);
+    f->rdrand = one.ecx & BIT(30);
     if (top.eax >= 7) {
         struct cpuid seven = cpuid(7, 0);
         f->fsgsbase = seven.ebx & BIT(0);

@@ -213,6 +213,8 @@ static void deliver_nmi(struct vcpu *v, struct regs *regs)
 
 void guest_exit_work(struct vcpu *v, struct regs *regs)
 {
+    bool delivered = false;
+
     for (;;) {
         if (unlikely(this_cpu()->need_resched)) {
             sched_boundary();
@@ -225,9 +227,11 @@ void guest_exit_work(struct vcpu *v, struct regs *regs)
                 deliver_nmi(v, regs);
             continue;
         }
-        break;
-    }
-    /* Once: what another vCPU does to pending and mask meanwhile waits for the next way out. */
-    if (event_deliverable(v) && v->event_cb.address)
+        if (delivered || !event_deliverable(v) || !v->event_cb.address)
+            break;
+        /* Once: what another vCPU does to pending and mask meanwhile waits for the next way out. Then from the top: a
+         * domain whose stack cannot take the frame is to stop here. */
         deliver_event(v, regs);
+        delivered = true;
+    }
 }

@@ -44,5 +44,8 @@ static inline void *fake_copy(void *to, const void *from, size_t n)
 #define compare_exchange(p, expected, v)                                                           \
     (fake_yield(),                                                                                 \
      __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+/* Functions of base/bits.h, which know nothing of the above. */
+#define bit_test_and_set(map, n)   (fake_yield(), (bit_test_and_set)((map), (n)))
+#define bit_test_and_clear(map, n) (fake_yield(), (bit_test_and_clear)((map), (n)))
 
 #endif

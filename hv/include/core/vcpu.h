@@ -73,10 +73,11 @@ struct vcpu {
     unsigned cpu;         /* where it runs, or ran last */
     struct list rq_entry;
     uint64_t vtime;         /* time it ran, divided by its weight, on the clock of its CPU */
+    uint64_t place;         /* orders its queue: its vtime, or later if it yielded */
     unsigned queued_weight; /* its part of rq_weight while it is queued */
     int64_t lag;            /* moved: vtime on the new CPU's clock, when it is queued there */
     bool moved;
-    bool yielded;                          /* goes behind all others once */
+    bool yielded;                          /* it gave up its CPU for others */
     uint64_t saved_rsp;                    /* of its hypervisor stack while it is switched out */
     uint64_t affinity[MAX_CPUS / 64];      /* where it may run */
     uint64_t soft_affinity[MAX_CPUS / 64]; /* where it runs rather, among those */

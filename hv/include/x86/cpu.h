@@ -127,7 +127,7 @@ static inline struct vcpu *current_vcpu(void)
 /* What the hardware offers and the hypervisor uses; filled at boot (hv/x86/cpu.c). */
 struct cpu_features {
     bool nx, smep, smap, umip, xsave, fsgsbase, x2apic, tsc_deadline, tsc_invariant, pge, pcid, avx,
-        intel_sysenter;
+        rdrand, intel_sysenter;
     unsigned phys_bits;
     uint64_t xcr0; /* what guests may use */
     unsigned xsave_size;

@@ -52,6 +52,17 @@ static inline uint64_t rdtsc(void)
     __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
     return ((uint64_t)hi << 32) | lo;
 }
+/* False: nothing to be had at the moment. */
+static inline bool rdrand(uint64_t *value)
+{
+    bool good;
+    __asm__ volatile("rdrand %0" : "=r"(*value), "=@ccc"(good));
+    return good;
+}
+static inline void clflush(const void *at)
+{
+    __asm__ volatile("clflush %0" : : "m"(*(const char *)at));
+}
 static inline void outb(uint16_t port, uint8_t v)
 {
     __asm__ volatile("outb %0, %1" : : "a"(v), "Nd"(port));

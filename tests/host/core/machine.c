@@ -30,7 +30,7 @@ bool fake_irq_started[MAX_PIRQS];
 int fake_irq_error;
 bool fake_copy_fails;
 unsigned fake_heap_budget = ~0u;
-bool machine_crowded;
+bool machine_crowded, machine_uneven;
 
 static struct fake_cpu *fake_cpus[MAX_CPUS];
 static struct fake_vcpu *fake_vcpus[MAX_FAKE_VCPUS];
@@ -91,6 +91,23 @@ static void switch_to(struct fake_cpu *next)
     swapcontext(&self->runs->context, &next->runs->context);
 }
 
+/* Whose turn it is. */
+static struct fake_cpu *next_cpu(void)
+{
+    static struct fake_cpu *stands;
+    static unsigned long until;
+    struct fake_cpu *next;
+
+    if (machine_uneven && steps >= until && machine_random(50) == 0) {
+        stands = turn;
+        until = steps + 300;
+    }
+    do
+        next = fake_cpus[machine_random(cpu_count)];
+    while (machine_uneven && cpu_count > 1 && steps < until && next == stands);
+    return next;
+}
+
 void fake_yield(void)
 {
     if (!turn)
@@ -102,7 +119,7 @@ void fake_yield(void)
         turn = NULL;
         swapcontext(&self->runs->context, &driver);
     }
-    struct fake_cpu *next = fake_cpus[machine_random(cpu_count)];
+    struct fake_cpu *next = next_cpu();
     if (next != turn)
         switch_to(next);
 }

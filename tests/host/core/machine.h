@@ -36,6 +36,7 @@ __noreturn void machine_fail(const char *fmt, ...) __printf(1, 2);
 extern bool fake_irq_started[];
 extern int fake_irq_error;
 extern bool machine_crowded; /* new vCPUs all start on CPU 0 */
+extern bool machine_uneven;  /* now and then a CPU stands still for long, wherever it is */
 extern bool fake_copy_fails;
 extern unsigned fake_heap_budget; /* allocations left; ~0: no end */
 

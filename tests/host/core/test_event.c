@@ -5,12 +5,8 @@
 #include "../../../hv/core/event_internal.h"
 #include "../../../hv/core/pirq.h"
 #include "machine.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "seeds.h"
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 #define OP(v, cmd, op) do_event_channel_op((v), (cmd), (uint64_t)(op), 0, 0, 0)
 #define EXPECT(value, expression)                                                                  \
@@ -19,19 +15,6 @@
         if (got_ != (value))                                                                       \
             machine_fail("line %d: " #expression " is %ld", __LINE__, got_);                       \
     } while (0)
-
-/* Runs `play` in a child, on a machine of its own. */
-static void in_child(void (*play)(uint64_t seed), uint64_t seed)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        play(seed);
-        _exit(0);
-    }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-}
 
 static long close_port(struct vcpu *v, uint32_t port)
 {
@@ -267,7 +250,7 @@ static void play_errors(uint64_t seed)
 static void test_errors(void **state)
 {
     (void)state;
-    in_child(play_errors, 1);
+    play_seed(play_errors, 1);
 }
 
 /* ---- races ---- */
@@ -360,8 +343,74 @@ static void play_chaos(uint64_t seed)
 static void test_races(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 150; seed++)
-        in_child(play_chaos, seed);
+    play_seeds(150, play_chaos);
+}
+
+/* ---- a port goes from one vCPU to the other while it is sent to ---- */
+
+#define MOVES 60
+
+static uint32_t moving_port;
+static unsigned asked, sent;
+
+static void sending_guest(struct vcpu *v)
+{
+    static uint32_t mine;
+
+    if (moving_port && !mine && connect_to(v, 1, moving_port, &mine))
+        machine_fail("no connection");
+    if (mine && load_relaxed(&sent) != load_relaxed(&asked)) {
+        if (send_port(v, mine))
+            machine_fail("not sent");
+        store_release(&sent, sent + 1);
+    }
+    guest_instruction(v);
+}
+
+/* As a kernel does it: masked, moved, unmasked. What was sent meanwhile is for the vCPU that has it now. */
+static void moving_guest(struct vcpu *v)
+{
+    struct domain *d = v->domain;
+
+    v->info->evtchn_upcall_mask = 1; /* what comes is looked at below */
+    while (v->mm.id)
+        guest_instruction(v);
+    d->vcpus[1]->info->evtchn_upcall_mask = 1;
+    if (!moving_port && open_unbound(v, DOMID_SELF, 0, &moving_port))
+        machine_fail("no port");
+    if (asked == MOVES)
+        machine_stop();
+    while (asked == MOVES)
+        guest_instruction(v);
+    unsigned to = asked & 1;
+    store_release(&asked, asked + 1);
+    for (unsigned i = machine_random(40); i; i--)
+        guest_instruction(v);
+    bit_test_and_set(d->shared->evtchn_mask, moving_port);
+    if (move_port(v, moving_port, to) || unmask_port(v, moving_port))
+        machine_fail("not moved");
+    while (load_acquire(&sent) != asked)
+        guest_instruction(v);
+    CHECK(bit_test(d->shared->evtchn_pending, moving_port));
+    CHECK(bit_test(&d->vcpus[to]->info->evtchn_pending_sel, moving_port / 64));
+    d->vcpus[0]->info->evtchn_pending_sel = d->vcpus[1]->info->evtchn_pending_sel = 0;
+    bit_test_and_clear(d->shared->evtchn_pending, moving_port);
+}
+
+static void play_moved(uint64_t seed)
+{
+    machine_start(2, seed);
+    machine_uneven = true;
+    machine_domain(0, 1, true, sending_guest);
+    machine_domain(1, 2, false, moving_guest);
+    machine_run(50000000);
+    CHECK_EQ(asked, MOVES);
+}
+
+static void test_moved(void **state)
+{
+    (void)state;
+    play_seeds(150, play_moved);
 }
 
 int main(void)
@@ -369,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_races),
+        cmocka_unit_test(test_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,13 +4,9 @@
  * round among vCPUs that block while they have none, beside others that pause, stop and start them.
  */
 #include "machine.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "seeds.h"
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 #define SEEDS 40
 #define RING  5
@@ -24,21 +20,6 @@ static uint64_t pauses[2]; /* by each of domain 0's vCPUs, when it plays the pau
 static bool pausers_done(void)
 {
     return !domain0 || domain0->max_vcpus < 2 || (pauses[0] >= 8 && pauses[1] >= 8);
-}
-
-/* Each seed in a process of its own: what is stopped in the middle leaves no trace for the next. */
-static void for_all_seeds(void (*play)(uint64_t seed))
-{
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        pid_t child = fork();
-        if (child == 0) {
-            play(seed);
-            _exit(0);
-        }
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
-    }
 }
 
 static void block(struct vcpu *v)
@@ -103,7 +84,7 @@ static void play_ring(uint64_t seed)
 static void test_no_lost_wakeup(void **state)
 {
     (void)state;
-    for_all_seeds(play_ring);
+    play_seeds(SEEDS, play_ring);
 }
 
 /* ---- pausing ---- */
@@ -159,7 +140,7 @@ static void play_pause(uint64_t seed)
 static void test_pause_holds_still(void **state)
 {
     (void)state;
-    for_all_seeds(play_pause);
+    play_seeds(SEEDS, play_pause);
 }
 
 /* ---- a guest that is never at the boundary when it is switched out ---- */
@@ -194,7 +175,7 @@ static void play_pause_yielding(uint64_t seed)
 static void test_pause_stops_at_boundary(void **state)
 {
     (void)state;
-    for_all_seeds(play_pause_yielding);
+    play_seeds(SEEDS, play_pause_yielding);
 }
 
 /* ---- a guest whose list never ends ---- */
@@ -252,7 +233,7 @@ static void play_pause_listing(uint64_t seed)
 static void test_pause_stops_lists(void **state)
 {
     (void)state;
-    for_all_seeds(play_pause_listing);
+    play_seeds(SEEDS, play_pause_listing);
 }
 
 /* ---- down and up ---- */
@@ -278,7 +259,7 @@ static void play_down_and_up(uint64_t seed)
 static void test_down_and_up(void **state)
 {
     (void)state;
-    for_all_seeds(play_down_and_up);
+    play_seeds(SEEDS, play_down_and_up);
 }
 
 /* ---- polls ---- */
@@ -337,7 +318,7 @@ static void test_poll(void **state)
     polls_woken = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(polls_woken != MAP_FAILED);
     polls_timed_out = polls_woken + 1;
-    for_all_seeds(play_poll);
+    play_seeds(SEEDS, play_poll);
     assert_true(*polls_woken > SEEDS);
     assert_true(*polls_timed_out > SEEDS);
 }
@@ -376,7 +357,7 @@ static void play_round_robin(uint64_t seed)
 static void test_round_robin_is_fair(void **state)
 {
     (void)state;
-    for_all_seeds(play_round_robin);
+    play_seeds(SEEDS, play_round_robin);
 }
 
 /* Nobody is idle while another waits, wherever they began. */
@@ -396,7 +377,50 @@ static void play_crowd(uint64_t seed)
 static void test_idle_cpus_take_work(void **state)
 {
     (void)state;
-    for_all_seeds(play_crowd);
+    play_seeds(SEEDS, play_crowd);
+}
+
+/* ---- woken while its CPU goes idle ---- */
+
+static uint64_t asked_at, answers, latest_answer;
+
+/* The first waits to be asked; the second asks, and computes until the answer is there. */
+static void answer_guest(struct vcpu *v)
+{
+    if (v->mm.id == 0) {
+        if (!ring_port[0])
+            bind_own_ipi(v);
+        v->info->evtchn_upcall_mask = 1;
+        if (asked_at) {
+            latest_answer = max(latest_answer, time_now() - asked_at);
+            asked_at = 0;
+            answers++;
+        } else {
+            block(v); /* opens the mask */
+        }
+        v->info->evtchn_upcall_mask = 0;
+    } else if (ring_port[0] && !asked_at) {
+        for (unsigned k = machine_random(60); k; k--)
+            env_preempt_point();
+        asked_at = time_now();
+        send(v, ring_port[0]);
+        if (answers > 300)
+            machine_stop();
+    }
+}
+
+static void play_wake_at_once(uint64_t seed)
+{
+    machine_start(2 + seed % 2, seed);
+    machine_domain(1, 2, false, answer_guest);
+    machine_run(20000000);
+    CHECK_LE(latest_answer, 1000000);
+}
+
+static void test_wake_at_once(void **state)
+{
+    (void)state;
+    play_seeds(SEEDS, play_wake_at_once);
 }
 
 int main(void)
@@ -410,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_poll),
         cmocka_unit_test(test_round_robin_is_fair),
         cmocka_unit_test(test_idle_cpus_take_work),
+        cmocka_unit_test(test_wake_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

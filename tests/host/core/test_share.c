@@ -2,32 +2,13 @@
 /* Shares of the processors on the fake machine: weights, caps, affinity, and all of them changed while vCPUs run, block,
  * are paused and stopped. */
 #include "machine.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "seeds.h"
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 #define SEEDS   25
 #define LONG_NS 600000000ull
 
 static struct domain *first, *second;
-
-/* Each seed in a process of its own: what is stopped in the middle leaves no trace for the next. */
-static void for_all_seeds(void (*play)(uint64_t seed))
-{
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        pid_t child = fork();
-        if (child == 0) {
-            play(seed);
-            _exit(0);
-        }
-        int status = -1;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
-    }
-}
 
 static uint64_t ran(const struct domain *d)
 {
@@ -71,7 +52,7 @@ static void play_weights(uint64_t seed)
 static void test_weights(void **state)
 {
     (void)state;
-    for_all_seeds(play_weights);
+    play_seeds(SEEDS, play_weights);
 }
 
 static void play_bad_shares(uint64_t seed)
@@ -88,7 +69,7 @@ static void play_bad_shares(uint64_t seed)
 static void test_bad_shares(void **state)
 {
     (void)state;
-    for_all_seeds(play_bad_shares);
+    play_seeds(SEEDS, play_bad_shares);
 }
 
 /* ---- caps ---- */
@@ -111,7 +92,27 @@ static void play_cap(uint64_t seed)
 static void test_caps(void **state)
 {
     (void)state;
-    for_all_seeds(play_cap);
+    play_seeds(SEEDS, play_cap);
+}
+
+/* ---- a light one beside two who compute ---- */
+
+/* It goes from one CPU to the other after each turn: that must not make it heavier. */
+static void play_light_on_two(uint64_t seed)
+{
+    unsigned weight = 1 + 7 * (unsigned)(seed % 3);
+    machine_start(2, seed);
+    first = machine_domain(1, 2, false, spin_guest);
+    second = machine_domain(2, 1, false, spin_guest);
+    CHECK_EQ(sched_set_share(second, weight, 0), 0);
+    machine_run(20000000);
+    between("the light one", 0, ran(second), 2 * LONG_NS * weight / (512 + weight) + 25000000);
+}
+
+static void test_light_on_two(void **state)
+{
+    (void)state;
+    play_seeds(SEEDS, play_light_on_two);
 }
 
 /* ---- three on two ---- */
@@ -132,7 +133,7 @@ static void play_three_on_two(uint64_t seed)
 static void test_three_on_two(void **state)
 {
     (void)state;
-    for_all_seeds(play_three_on_two);
+    play_seeds(SEEDS, play_three_on_two);
 }
 
 /* ---- many on two ---- */
@@ -159,7 +160,7 @@ static void play_many_on_two(uint64_t seed)
 static void test_many_on_two(void **state)
 {
     (void)state;
-    for_all_seeds(play_many_on_two);
+    play_seeds(SEEDS, play_many_on_two);
 }
 
 /* ---- who sleeps is served soon ---- */
@@ -198,20 +199,135 @@ static void play_sleeper(uint64_t seed)
 static void test_sleeper(void **state)
 {
     (void)state;
-    for_all_seeds(play_sleeper);
+    play_seeds(SEEDS, play_sleeper);
+}
+
+/* ---- nor does one who yields all the time keep it waiting ---- */
+
+static void yield_guest(struct vcpu *v)
+{
+    do_sched_op(v, SCHEDOP_yield, 0, 0, 0, 0);
+}
+
+static void play_sleeper_and_yielder(uint64_t seed)
+{
+    machine_start(1, seed);
+    first = machine_domain(1, 4, false, spin_guest);
+    second = machine_domain(2, 1, false, sleeper_guest);
+    struct domain *third = machine_domain(3, 1, false, yield_guest);
+    machine_run(20000000);
+    if (wakes < 100)
+        machine_fail("it woke %lu times", wakes);
+    between("late at most", 0, late, SCHED_RATELIMIT_NS + 1000000);
+    between("turns of who yields", 10, guest_turns(third->vcpus[0]), UINT64_MAX);
+}
+
+static void test_sleeper_and_yielder(void **state)
+{
+    (void)state;
+    play_seeds(SEEDS, play_sleeper_and_yielder);
+}
+
+/* ---- those who yield: beside a light one, and for one ---- */
+
+static uint64_t yielded_at, longest_yield;
+
+/* How long it has waited at the most, till now. */
+static uint64_t longest_wait(void)
+{
+    return max(longest_yield, time_now() - yielded_at);
+}
+
+static void has_its_turn(void)
+{
+    longest_yield = longest_wait();
+    yielded_at = time_now();
+}
+
+static void patient_guest(struct vcpu *v)
+{
+    has_its_turn();
+    yield_guest(v);
+}
+
+/* Nobody waits with it for the light one's next turn. */
+static void play_yielder_beside_light(uint64_t seed)
+{
+    machine_start(1, seed);
+    first = machine_domain(1, 2, false, spin_guest);
+    second = machine_domain(2, 1, false, spin_guest);
+    machine_domain(3, 1, false, patient_guest);
+    CHECK_EQ(sched_set_share(second, 1, 0), 0);
+    machine_run(20000000);
+    between("the light one", 0, ran(second), 25000000);
+    for (unsigned i = 0; i < 2; i++) {
+        struct vcpu_runstate_info r;
+        runstate_get(first->vcpus[i], &r);
+        between("one of two", LONG_NS * 45 / 100, r.time[RUNSTATE_running], LONG_NS * 55 / 100);
+    }
+    between("longest wait of who yields", 0, longest_wait(), 60000000);
+}
+
+static void play_yielders_for_light(uint64_t seed)
+{
+    machine_start(1, seed);
+    first = machine_domain(1, 1, false, spin_guest);
+    second = machine_domain(2, 2, false, yield_guest);
+    CHECK_EQ(sched_set_share(first, 1, 0), 0);
+    CHECK_EQ(sched_set_share(second, 65535, 0), 0);
+    machine_run(20000000);
+    between("the light one", LONG_NS * 90 / 100, ran(first), LONG_NS * 102 / 100);
+}
+
+/* It computes, and yields now and then. */
+static void hesitant_guest(struct vcpu *v)
+{
+    static unsigned rounds;
+
+    has_its_turn();
+    if (++rounds % 3000 == 0)
+        yield_guest(v);
+}
+
+/* A light one that yields comes to its turn, though another gives the CPU at once to who does not yield. */
+static void play_light_yielder(uint64_t seed)
+{
+    machine_start(1, seed);
+    first = machine_domain(1, 1, false, spin_guest);
+    second = machine_domain(2, 1, false, hesitant_guest);
+    machine_domain(3, 1, false, yield_guest);
+    CHECK_EQ(sched_set_share(second, 16, 0), 0);
+    machine_run(20000000);
+    uint64_t part = LONG_NS * 16 / (256 + 16);
+    between("the light one", part * 85 / 100, ran(second), part * 115 / 100);
+    between("its longest wait", 0, longest_wait(), LONG_NS / 5);
+}
+
+static void test_yielders_and_light(void **state)
+{
+    (void)state;
+    play_seeds(SEEDS, play_yielder_beside_light);
+    play_seeds(SEEDS, play_yielders_for_light);
+    play_seeds(SEEDS, play_light_yielder);
 }
 
 /* ---- who comes late has saved nothing up, though nobody looked at the clock meanwhile ---- */
 
 #define LATE_NS (LONG_NS / 2)
 
-static void late_guest(struct vcpu *v)
+static void sleep_until(struct vcpu *v, uint64_t when)
 {
     static evtchn_port_t none;
-    struct sched_poll op = {.timeout = LATE_NS};
+    struct sched_poll op = {.timeout = when};
     op.ports.p = &none;
-    if (time_now() < LATE_NS && do_sched_op(v, SCHEDOP_poll, (uint64_t)&op, 0, 0, 0))
+    if (do_sched_op(v, SCHEDOP_poll, (uint64_t)&op, 0, 0, 0))
         machine_fail("poll failed");
+}
+
+static void late_guest(struct vcpu *v)
+{
+    if (time_now() < LATE_NS)
+        sleep_until(v, LATE_NS);
     spin_guest(v);
 }
 
@@ -228,7 +344,40 @@ static void play_late(uint64_t seed)
 static void test_late(void **state)
 {
     (void)state;
-    for_all_seeds(play_late);
+    play_seeds(SEEDS, play_late);
+}
+
+/* ---- those who begin where nobody ran before ---- */
+
+#define SETTLED_NS (LONG_NS / 30)
+
+/* Sleeps most of the time at first, then never. */
+static void waking_guest(struct vcpu *v)
+{
+    if (time_now() < SETTLED_NS)
+        sleep_until(v, time_now() + 100000 + machine_random(2000000));
+    spin_guest(v);
+}
+
+/* All begin on one CPU, a little behind its clock; the clock of the other stands at nothing when they come there. */
+static void play_beginning(uint64_t seed)
+{
+    machine_start(2, seed);
+    machine_crowded = true;
+    first = machine_domain(1, 4, false, waking_guest);
+    machine_run(20000000);
+    for (unsigned i = 0; i < 4; i++) {
+        struct vcpu_runstate_info r;
+        runstate_get(first->vcpus[i], &r);
+        between("one of four", (LONG_NS - SETTLED_NS) / 2 * 80 / 100, r.time[RUNSTATE_running],
+                LONG_NS / 2 * 120 / 100);
+    }
+}
+
+static void test_beginning(void **state)
+{
+    (void)state;
+    play_seeds(SEEDS, play_beginning);
 }
 
 /* ---- everything changes ---- */
@@ -284,16 +433,24 @@ static void play_changes(uint64_t seed)
 static void test_changes(void **state)
 {
     (void)state;
-    for_all_seeds(play_changes);
+    play_seeds(SEEDS, play_changes);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bad_shares),  cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_caps),        cmocka_unit_test(test_three_on_two),
-        cmocka_unit_test(test_many_on_two), cmocka_unit_test(test_sleeper),
-        cmocka_unit_test(test_late),        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_bad_shares),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_three_on_two),
+        cmocka_unit_test(test_light_on_two),
+        cmocka_unit_test(test_sleeper_and_yielder),
+        cmocka_unit_test(test_yielders_and_light),
+        cmocka_unit_test(test_many_on_two),
+        cmocka_unit_test(test_sleeper),
+        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_beginning),
+        cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

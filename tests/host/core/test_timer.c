@@ -1,24 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The timer heap against a plain list, from several CPUs; and a vCPU's own timers at every edge. */
 #include "machine.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "seeds.h"
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-static void in_child(void (*play)(uint64_t seed), uint64_t seed)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        play(seed);
-        _exit(0);
-    }
-    int status = -1;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_int_equal(status, 0);
-}
 
 /* ---- the heap: any vCPU sets and stops any timer, on whatever CPU it was ---- */
 
@@ -83,8 +67,7 @@ static void play_heap(uint64_t seed)
 static void test_heap(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 40; seed++)
-        in_child(play_heap, seed);
+    play_seeds(40, play_heap);
 }
 
 /* ---- a vCPU's own timers ---- */
@@ -184,8 +167,7 @@ static void play_own_timers(uint64_t seed)
 static void test_own_timers(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 10; seed++)
-        in_child(play_own_timers, seed);
+    play_seeds(10, play_own_timers);
 }
 
 int main(void)
