@@ -22,7 +22,7 @@ static void report(struct frame *f, const char *what)
     if (result->disagreements++ == 0)
         result->first_bad_mfn = frame_mfn(f).n;
     if (result->disagreements <= MOST_LINES)
-        log_error("audit: frame %lx: %s (owner %x, refs %x, role %lx)\n",
+        log_error("audit: frame %lx: %s (owner %x, refs %x, role %lx)",
                   (unsigned long)frame_mfn(f).n, what, f->owner, f->refs, (unsigned long)f->role);
     f->role |= ROLE_BAD;
 }
@@ -113,7 +113,7 @@ static void walk_list(struct mm_domain *d)
         } while (n != d->frames && n < frame_count && seen <= d->tot_pages);
     }
     if (!restoring && seen != d->tot_pages) {
-        log_error("audit: domain %u has %lu frames, not %lu\n", d->id, (unsigned long)seen,
+        log_error("audit: domain %u has %lu frames, not %lu", d->id, (unsigned long)seen,
                   (unsigned long)d->tot_pages);
         result->disagreements++;
     }
@@ -122,14 +122,14 @@ static void walk_list(struct mm_domain *d)
 static void report_grants(const struct mm_domain *d, uint64_t wrong, const char *what)
 {
     if (wrong)
-        log_error("audit: domain %u: %lu %s do not add up\n", d->id, (unsigned long)wrong, what);
+        log_error("audit: domain %u: %lu %s do not add up", d->id, (unsigned long)wrong, what);
     result->disagreements += wrong;
 }
 
 static void report_cache(uint64_t wrong)
 {
     if (wrong)
-        log_error("audit: %lu of the buffer cache do not add up\n", (unsigned long)wrong);
+        log_error("audit: %lu of the buffer cache do not add up", (unsigned long)wrong);
     result->disagreements += wrong;
 }
 

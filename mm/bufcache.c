@@ -10,7 +10,8 @@
  */
 #include "bufcache_internal.h"
 
-#define LOOK 512 /* frames looked at for a free one at a time */
+#define LOOK        512 /* frames looked at for a free one at a time */
+#define CHAIN_LEAST 32  /* a bucket never refuses so many pages */
 
 struct bufcache bufcache = {.lock = SPINLOCK_INIT, .limit = ~0ull};
 
@@ -41,12 +42,15 @@ int cache_start(void)
 {
     struct cache_chunk *chunks;
     struct cache_bucket *buckets;
+    uint64_t seed[2];
     unsigned bits;
 
     if (load_acquire(&bufcache.chunks))
         return 0;
     chunks = heap_alloc(chunk_count() * sizeof(*chunks));
     buckets = new_buckets(&bits);
+    seed[0] = env_random();
+    seed[1] = env_random() | 1;
     if (!chunks || !buckets) {
         heap_free(chunks);
         heap_free(buckets);
@@ -56,6 +60,10 @@ int cache_start(void)
     if (!bufcache.chunks) {
         bufcache.buckets = buckets;
         bufcache.bucket_bits = bits;
+        /* So many never meet by chance. */
+        bufcache.chain_most = (unsigned)(CHAIN_LEAST + 4 * (frame_count >> bits));
+        bufcache.seed[0] = seed[0];
+        bufcache.seed[1] = seed[1];
         store_release(&bufcache.chunks, chunks);
         chunks = NULL;
         buckets = NULL;
@@ -258,14 +266,16 @@ static int may_insert(uint32_t number, uint64_t page, const struct mm_domain *d)
 {
     const struct cache_object *o = cache_object(number);
     const struct cache_account *a = d ? cache_account(d->cache) : NULL;
+    unsigned steps = 0;
 
     if (!o)
         return -XEN_ENOENT;
     if (page >= o->pages)
         return -XEN_EINVAL;
-    if (cache_find(number % PAL_CACHE_OBJECTS, (uint32_t)page) != CACHE_END)
+    if (cache_find(number % PAL_CACHE_OBJECTS, (uint32_t)page, &steps) != CACHE_END)
         return -XEN_EEXIST;
-    if (bufcache.off || !bufcache.limit || (a && (a->off || a->counts.pages >= a->limit)))
+    if (steps >= bufcache.chain_most || bufcache.off || !bufcache.limit ||
+        (a && (a->off || a->counts.pages >= a->limit)))
         return -XEN_ENOMEM;
     return 0;
 }
@@ -366,7 +376,7 @@ struct cache_entry *cache_pin(uint32_t number, uint64_t page, const struct mm_do
     } else if (page >= o->pages) {
         *error = -XEN_EINVAL;
     } else {
-        n = cache_find(number % PAL_CACHE_OBJECTS, (uint32_t)page);
+        n = cache_find(number % PAL_CACHE_OBJECTS, (uint32_t)page, NULL);
         *error = -XEN_ENOENT;
     }
     if (n != CACHE_END) {
@@ -484,24 +494,48 @@ void bufcache_taken(mfn_t first, uint64_t count)
     spin_unlock(&bufcache.lock);
 }
 
+struct meant {
+    uint32_t object, account;
+    uint64_t keep;
+};
+
 /* Those of a chunk that are meant. */
-static void forget_in(unsigned chunk, uint32_t object, uint32_t account, uint64_t keep)
+static void forget_in(unsigned chunk, const struct meant *all)
 {
     for (unsigned i = 0; i < CACHE_CHUNK && bufcache.chunks[chunk].entries; i++) {
         uint32_t n = chunk * CACHE_CHUNK + i;
         const struct cache_entry *e = cache_entry(n);
         bool meant = e->state == CACHE_SMALL || e->state == CACHE_MAIN;
 
-        if (meant && object != CACHE_END)
-            meant = e->object == object;
-        if (meant && account != CACHE_END)
-            meant = e->account == account && cache_account(account)->counts.pages > keep;
+        if (meant && all->object != CACHE_END)
+            meant = e->object == all->object;
+        if (meant && all->account != CACHE_END)
+            meant =
+                e->account == all->account && cache_account(all->account)->counts.pages > all->keep;
         if (meant || (e->state == CACHE_EMPTY && !load_acquire(&e->pins)))
             let_go(n);
     }
 }
 
-void cache_forget(uint32_t object, uint32_t account, uint64_t keep)
+/* Those of a chunk whose domains are gone. */
+static void disown_in(unsigned chunk, const struct meant *unused)
+{
+    struct cache_entry *e = bufcache.chunks[chunk].entries;
+
+    (void)unused;
+    for (unsigned i = 0; i < CACHE_CHUNK; i++, e++) {
+        unsigned account = e->account;
+
+        if ((e->state != CACHE_SMALL && e->state != CACHE_MAIN) || !cache_of_the_gone(e))
+            continue;
+        e->account = 0;
+        cache_account_less(account, 1);
+    }
+}
+
+/* For each chunk that there is, with the lock held, which is let go of in between. */
+static void each_chunk(void (*look)(unsigned chunk, const struct meant *),
+                       const struct meant *meant)
 {
     for (unsigned chunk = 0; chunk < chunk_count();) {
         unsigned empty = 0;
@@ -511,7 +545,7 @@ void cache_forget(uint32_t object, uint32_t account, uint64_t keep)
             chunk = chunk_count();
         while (chunk < chunk_count() && empty < CACHE_CHUNK) {
             if (bufcache.chunks[chunk].entries) {
-                forget_in(chunk++, object, account, keep);
+                look(chunk++, meant);
                 break;
             }
             chunk++;
@@ -520,6 +554,18 @@ void cache_forget(uint32_t object, uint32_t account, uint64_t keep)
         spin_unlock(&bufcache.lock);
         env_preempt_point();
     }
+}
+
+void cache_forget(uint32_t object, uint32_t account, uint64_t keep)
+{
+    struct meant meant = {object, account, keep};
+
+    each_chunk(forget_in, &meant);
+}
+
+void cache_disown(void)
+{
+    each_chunk(disown_in, NULL);
 }
 
 void cache_shrink(void)

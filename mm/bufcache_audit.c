@@ -23,7 +23,7 @@ static void look_at(uint32_t n, uint64_t states[])
         return;
     struct cache_object *o = bufcache.object[e->object];
 
-    expect(cache_find(e->object, e->page) == n);
+    expect(cache_find(e->object, e->page, NULL) == n);
     expect(o && e->page < o->pages);
     expect(!e->account || cache_account(e->account));
     if (o)
@@ -56,15 +56,20 @@ static uint64_t chained(void)
     uint64_t total = 0;
 
     for (uint64_t i = 0; i < BIT(bufcache.bucket_bits); i++) {
+        uint64_t before = total;
+
         for (uint32_t n = bufcache.buckets[i].first;
              n != CACHE_END && total <= bufcache.counts.pages; n = cache_entry(n)->chain)
             total++;
+        expect(total - before <= bufcache.chain_most);
     }
     return total;
 }
 
 static void look_at_counters(void)
 {
+    unsigned gone = 0;
+
     for (unsigned i = 0; i < PAL_CACHE_OBJECTS; i++) {
         struct cache_object *o = bufcache.object[i];
         uint64_t readers = 0;
@@ -78,10 +83,13 @@ static void look_at_counters(void)
     for (unsigned i = 1; i < CACHE_ACCOUNTS; i++) {
         struct cache_account *a = cache_account(i);
 
-        expect(!a || a->counts.pages == a->seen);
-        if (a)
+        expect(!a || (a->counts.pages == a->seen && (a->domain != DOMID_INVALID || a->seen)));
+        if (a) {
+            gone += a->domain == DOMID_INVALID;
             a->seen = 0;
+        }
     }
+    expect(gone == bufcache.gone);
 }
 
 uint64_t bufcache_audit(void)

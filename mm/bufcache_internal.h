@@ -74,6 +74,8 @@ extern struct bufcache {
     struct cache_chunk *chunks; /* NULL: no object was ever made; both go with the last object */
     struct cache_bucket *buckets;
     unsigned bucket_bits;
+    unsigned chain_most;       /* pages in a bucket */
+    uint64_t seed[2];          /* of the hash; the second is odd */
     struct cache_entry *spare; /* a chunk for the next that is needed */
     uint64_t cursor;           /* where to look for the next frame */
     uint64_t captured;
@@ -85,6 +87,7 @@ extern struct bufcache {
     uint32_t generation;
     struct cache_object *object[PAL_CACHE_OBJECTS];
     struct cache_account *account[CACHE_ACCOUNTS];
+    unsigned gone; /* accounts of domains that are */
 } bufcache;
 
 static inline struct cache_entry *cache_entry(uint32_t n)
@@ -92,9 +95,12 @@ static inline struct cache_entry *cache_entry(uint32_t n)
     return &bufcache.chunks[n / CACHE_CHUNK].entries[n % CACHE_CHUNK];
 }
 
+/* Guests choose the pages: which ones meet in a bucket depends on what only the hypervisor knows. */
 static inline uint64_t cache_hash(unsigned object, uint32_t page)
 {
-    return ((uint64_t)object << 32 | page) * 0x9e3779b97f4a7c15ull;
+    uint64_t x = (((uint64_t)object << 32 | page) ^ bufcache.seed[0]) * 0x9e3779b97f4a7c15ull;
+
+    return (x ^ x >> 32) * bufcache.seed[1];
 }
 static inline struct cache_bucket *cache_bucket(uint64_t hash)
 {
@@ -103,8 +109,8 @@ static inline struct cache_bucket *cache_bucket(uint64_t hash)
 
 /* ---- everything below to the next line: with the lock held ---- */
 
-/* The frame that holds the page, or CACHE_END. */
-static inline uint32_t cache_find(unsigned object, uint32_t page)
+/* The frame that holds the page, or CACHE_END. *steps, if wanted: how many pages of the bucket were looked at. */
+static inline uint32_t cache_find(unsigned object, uint32_t page, unsigned *steps)
 {
     uint32_t n = cache_bucket(cache_hash(object, page))->first;
 
@@ -113,6 +119,8 @@ static inline uint32_t cache_find(unsigned object, uint32_t page)
 
         if (e->page == page && e->object == object)
             break;
+        if (steps)
+            ++*steps;
         n = e->chain;
     }
     return n;
@@ -148,6 +156,11 @@ static inline struct cache_account *cache_account(unsigned slot)
 bool cache_allowed(const struct cache_object *o, const struct mm_domain *d);
 /* An account lost pages; a domain's that is gone is freed with the last. */
 void cache_account_less(unsigned slot, uint64_t pages);
+/* Whether a page was inserted on behalf of a domain that is gone. */
+static inline bool cache_of_the_gone(const struct cache_entry *e)
+{
+    return e->account && cache_account(e->account)->domain == DOMID_INVALID;
+}
 
 /* bufcache_policy.c */
 void cache_queue_push(struct cache_queue *q, uint32_t n);
@@ -165,6 +178,8 @@ void cache_stop_if_unused(void);
 /* Let go of pages: of an object (slot), or on behalf of an account, as long as it has more than `keep`; both CACHE_END: of all. May
  * be preempted. */
 void cache_forget(uint32_t object, uint32_t account, uint64_t keep);
+/* Pages that domains inserted which are gone become nobody's: their accounts end. May be preempted. */
+void cache_disown(void);
 /* Evict until the limit of the whole is kept. May be preempted. */
 void cache_shrink(void);
 /* May d read (or insert on its behalf; NULL: on nobody's) pages of the object? 0, -XEN_ENOENT, -XEN_EPERM. */
@@ -178,7 +193,7 @@ struct cache_entry *cache_pin(uint32_t number, uint64_t page, const struct mm_do
                               const void **bytes, int *error);
 void cache_unpin(struct cache_entry *e);
 
-/* Let d have an account if it can. */
+/* Let d have an account if it can. May be preempted. */
 void cache_account_open(struct mm_domain *d);
 /* The commands about objects and limits (bufcache_object.c). */
 long cache_object_op(uint64_t arg);

@@ -20,6 +20,7 @@ bool cache_allowed(const struct cache_object *o, const struct mm_domain *d)
 
 static void close_account(unsigned slot)
 {
+    bufcache.gone -= bufcache.account[slot]->domain == DOMID_INVALID;
     heap_free(bufcache.account[slot]);
     bufcache.account[slot] = NULL;
 }
@@ -63,6 +64,24 @@ int cache_check(uint32_t number, const struct mm_domain *d)
     return rc;
 }
 
+/* *a is d's, and NULL then, if there is a slot. Returns whether there would be one without the accounts of the gone. */
+static bool open_account(struct mm_domain *d, struct cache_account **a)
+{
+    bool in_the_way;
+
+    spin_lock(&bufcache.lock);
+    for (unsigned i = 1; i < CACHE_ACCOUNTS && !d->cache && !load_relaxed(&d->dying); i++) {
+        if (!bufcache.account[i]) {
+            bufcache.account[i] = *a;
+            store_relaxed(&d->cache, (uint16_t)i);
+            *a = NULL;
+        }
+    }
+    in_the_way = !d->cache && !load_relaxed(&d->dying) && bufcache.gone;
+    spin_unlock(&bufcache.lock);
+    return in_the_way;
+}
+
 void cache_account_open(struct mm_domain *d)
 {
     struct cache_account *a = load_relaxed(&d->cache) ? NULL : heap_alloc(sizeof(*a));
@@ -70,15 +89,10 @@ void cache_account_open(struct mm_domain *d)
     if (!a)
         return;
     *a = (struct cache_account){.domain = d->id, .limit = ~0ull};
-    spin_lock(&bufcache.lock);
-    for (unsigned i = 1; i < CACHE_ACCOUNTS && !d->cache && !load_relaxed(&d->dying); i++) {
-        if (!bufcache.account[i]) {
-            bufcache.account[i] = a;
-            store_relaxed(&d->cache, (uint16_t)i);
-            a = NULL;
-        }
+    if (open_account(d, &a)) {
+        cache_disown();
+        (void)open_account(d, &a);
     }
-    spin_unlock(&bufcache.lock);
     heap_free(a);
 }
 
@@ -94,10 +108,12 @@ void bufcache_domain_end(struct mm_domain *d)
             o->readers--;
     }
     a = cache_account(d->cache);
-    if (a && a->counts.pages)
+    if (a && a->counts.pages) {
         a->domain = DOMID_INVALID;
-    else if (a)
+        bufcache.gone++;
+    } else if (a) {
         close_account(d->cache);
+    }
     d->cache = 0;
     spin_unlock(&bufcache.lock);
 }

@@ -105,31 +105,6 @@ static int copy_some(struct copying *c, struct pal_cache_copy *some, unsigned n,
     return rc;
 }
 
-static long copy_op(struct mm_vcpu *v, const struct pal_cache_list *list)
-{
-    struct copying c = {
-        .v = v, .list = list, .to = {.peer = GRANT_NO_PEER, .writable = true}, .last = NO_PAGE};
-    struct pal_cache_copy some[SOME];
-    unsigned dealt;
-
-    for (unsigned i = 0; i < list->count; i += dealt) {
-        unsigned n = min((unsigned)SOME, list->count - i);
-        uint64_t at = list->list + i * sizeof(*some);
-        int rc;
-
-        if (i && !env_rest_point())
-            return -XEN_EINVAL;
-        if (env_copy_from_guest(some, at, n * sizeof(*some)))
-            return -XEN_EFAULT;
-        rc = copy_some(&c, some, n, &dealt);
-        if (dealt && env_copy_to_guest(at, some, dealt * sizeof(*some)))
-            return -XEN_EFAULT;
-        if (rc)
-            return i + dealt ? (long)(i + dealt) : rc;
-    }
-    return list->count;
-}
-
 /* ---- inserting ---- */
 
 static int insert_some(const struct pal_cache_list *list, struct pal_cache_page *some, unsigned n,
@@ -156,22 +131,31 @@ static int insert_some(const struct pal_cache_list *list, struct pal_cache_page 
     return rc;
 }
 
-static long insert_op(const struct pal_cache_list *list)
+/* ---- lists of pages ---- */
+
+union some {
+    struct pal_cache_copy copy[SOME];
+    struct pal_cache_page page[SOME];
+};
+
+/* c: who copies; NULL to insert. Returns how many entries were dealt with, or what is wrong with the first. */
+static long walk(const struct pal_cache_list *list, struct copying *c)
 {
-    struct pal_cache_page some[SOME];
+    size_t size = c ? sizeof(struct pal_cache_copy) : sizeof(struct pal_cache_page);
+    union some some;
     unsigned dealt;
 
     for (unsigned i = 0; i < list->count; i += dealt) {
         unsigned n = min((unsigned)SOME, list->count - i);
-        uint64_t at = list->list + i * sizeof(*some);
+        uint64_t at = list->list + i * size;
         int rc;
 
         if (i && !env_rest_point())
             return -XEN_EINVAL;
-        if (env_copy_from_guest(some, at, n * sizeof(*some)))
+        if (env_copy_from_guest(&some, at, n * size))
             return -XEN_EFAULT;
-        rc = insert_some(list, some, n, &dealt);
-        if (dealt && env_copy_to_guest(at, some, dealt * sizeof(*some)))
+        rc = c ? copy_some(c, some.copy, n, &dealt) : insert_some(list, some.page, n, &dealt);
+        if (dealt && env_copy_to_guest(at, &some, dealt * size))
             return -XEN_EFAULT;
         if (rc)
             return i + dealt ? (long)(i + dealt) : rc;
@@ -182,12 +166,14 @@ static long insert_op(const struct pal_cache_list *list)
 static long list_op(struct mm_vcpu *v, unsigned cmd, uint64_t arg)
 {
     struct pal_cache_list list;
+    struct copying c = {
+        .v = v, .list = &list, .to = {.peer = GRANT_NO_PEER, .writable = true}, .last = NO_PAGE};
 
     if (env_copy_from_guest(&list, arg, sizeof(list)))
         return -XEN_EFAULT;
     if (list.count > PAL_CACHE_BATCH)
         return -XEN_EINVAL;
-    return cmd == PALOP_cache_copy ? copy_op(v, &list) : insert_op(&list);
+    return walk(&list, cmd == PALOP_cache_copy ? &c : NULL);
 }
 
 /* ---- which pages are there ---- */

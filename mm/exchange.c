@@ -36,9 +36,17 @@ static bool take_away(struct mm_domain *d, mfn_t m)
     return ok;
 }
 
-static void bring_back(mfn_t m)
+static void bring_back(struct mm_domain *d, mfn_t m)
 {
-    store_release(&frame_of(m)->refs, (uint32_t)REF_OWNED | 1);
+    struct frame *f = frame_of(m);
+    bool dying;
+
+    spin_lock(&d->lock);
+    dying = d->dying;
+    store_release(&f->refs, dying ? 1 : (uint32_t)REF_OWNED | 1);
+    spin_unlock(&d->lock);
+    if (unlikely(dying)) /* it may have been passed over while it was out of reach */
+        frame_put(f);
 }
 
 static int take_all(struct exchange *x)
@@ -103,15 +111,20 @@ static void undo(struct exchange *x)
     for (uint64_t e = 0; e < x->made; e++)
         palloc_free_detached(mfn(x->out[e]), x->arg.out.extent_order);
     for (uint64_t i = 0; i < x->taken; i++)
-        bring_back(mfn(x->in[i]));
+        bring_back(x->d, mfn(x->in[i]));
 }
 
-static void commit(struct exchange *x)
+/* -XEN_ESRCH: the domain, another's, is dying; nothing has changed. */
+static int commit(struct exchange *x)
 {
     unsigned order = x->arg.out.extent_order;
 
     /* MAX_FRAMES bounds the time under the lock. */
     spin_lock(&x->d->lock);
+    if (unlikely(x->d->dying)) {
+        spin_unlock(&x->d->lock);
+        return -XEN_ESRCH;
+    }
     for (uint64_t i = 0; i < x->total; i++)
         palloc_detach_locked(x->d, mfn(x->in[i]));
     for (uint64_t i = 0; i < x->total; i++) {
@@ -126,6 +139,7 @@ static void commit(struct exchange *x)
         if (i % MM_STRIDE == MM_STRIDE - 1)
             env_preempt_point();
     }
+    return 0;
 }
 
 static int carry_out(struct exchange *x)
@@ -143,10 +157,10 @@ static int carry_out(struct exchange *x)
         rc = make_all(x);
     if (!rc)
         rc = tell_all(x);
+    if (!rc)
+        rc = commit(x);
     if (rc)
         undo(x);
-    else
-        commit(x);
     heap_free(room);
     return rc;
 }

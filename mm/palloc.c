@@ -295,16 +295,27 @@ static unsigned charge_some(struct mm_domain *d, unsigned n)
     return n;
 }
 
-static void attach_block(struct mm_domain *d, mfn_t m, uint64_t count)
+/* False if d has begun to die since the charge: then what is not attached yet is free again, and the rest goes with d. */
+static bool attach_block(struct mm_domain *d, mfn_t m, uint64_t count)
 {
+    bool dying = false;
+
     for (uint64_t i = 0; i < count; i += MM_STRIDE) {
+        uint64_t end = min(count, i + MM_STRIDE);
+
         if (i)
             env_preempt_point();
         spin_lock(&d->lock);
-        for (uint64_t k = i; k < min(count, i + MM_STRIDE); k++)
+        dying = d->dying; /* for good */
+        if (unlikely(dying))
+            d->tot_pages -= end - i;
+        for (uint64_t k = i; k < end && !dying; k++)
             palloc_attach_locked(d, mfn(m.n + k));
         spin_unlock(&d->lock);
+        for (uint64_t k = i; k < end && dying; k++)
+            palloc_free_detached(mfn(m.n + k), 0);
     }
+    return !dying;
 }
 
 mfn_t palloc_domain(struct mm_domain *d, unsigned order, unsigned address_bits, int *error)
@@ -326,8 +337,10 @@ mfn_t palloc_domain(struct mm_domain *d, unsigned order, unsigned address_bits, 
     }
     scrub = pool.booted || !d->privileged || (frame_of(m)->flags & FRAME_DIRTY);
     prepare(m, order, scrub);
-    attach_block(d, m, BIT(order));
-    return m;
+    if (attach_block(d, m, BIT(order)))
+        return m;
+    *error = -XEN_EPERM;
+    return MFN_NONE;
 }
 
 unsigned palloc_domain_frames(struct mm_domain *d, mfn_t *m, unsigned n, unsigned address_bits)
@@ -335,6 +348,7 @@ unsigned palloc_domain_frames(struct mm_domain *d, mfn_t *m, unsigned n, unsigne
     unsigned charged = charge_some(d, min(n, (unsigned)PALLOC_FRAMES_MAX)), got = 0, blocks = 0;
     unsigned order[PALLOC_FRAMES_MAX];
     mfn_t block[PALLOC_FRAMES_MAX];
+    bool dying;
 
     spin_lock(&pool.lock);
     while (got < charged) {
@@ -351,11 +365,14 @@ unsigned palloc_domain_frames(struct mm_domain *d, mfn_t *m, unsigned n, unsigne
             m[i++] = mfn(block[b].n + k);
     }
     spin_lock(&d->lock);
-    d->tot_pages -= charged - got;
-    for (unsigned i = 0; i < got; i++)
+    dying = d->dying;
+    d->tot_pages -= dying ? charged : charged - got;
+    for (unsigned i = 0; i < got && !dying; i++)
         palloc_attach_locked(d, m[i]);
     spin_unlock(&d->lock);
-    return got;
+    for (unsigned b = 0; b < blocks && unlikely(dying); b++)
+        palloc_free_detached(block[b], order[b]);
+    return dying ? 0 : got;
 }
 
 void palloc_free_frame(struct frame *f)

@@ -33,7 +33,7 @@ static bool release_extent(struct mm_domain *d, mfn_t m, unsigned order)
 static void undo_extent(struct mm_domain *d, mfn_t m, unsigned order)
 {
     if (!release_extent(d, m, order))
-        log_guest(d->id, "frames of a fresh extent were taken\n");
+        log_guest(d->id, "frames of a fresh extent were taken");
 }
 
 #define BATCH PALLOC_FRAMES_MAX /* extents of one frame that are handled at a time */
@@ -114,15 +114,34 @@ static unsigned tell(const struct request *r, uint64_t i, const mfn_t *m, unsign
     return told;
 }
 
+/* The machine-to-physical entries of new extents. A frame may have been given back since by another vCPU, which need not be
+ * told its number to guess it, and be somebody else's: it is looked at under the lock under which it would leave its owner. */
+static void note_places(const struct request *r, const mfn_t *m, const xen_pfn_t *n, unsigned count)
+{
+    uint64_t pages = (uint64_t)count << r->order;
+
+    for (uint64_t i = 0; i < pages; i += MM_STRIDE) {
+        if (i)
+            env_preempt_point();
+        spin_lock(&r->d->lock);
+        for (uint64_t k = i; k < min(pages, i + MM_STRIDE); k++) {
+            uint64_t extent = k >> r->order, page = k & (BIT(r->order) - 1);
+            mfn_t one = mfn(m[extent].n + page);
+
+            if (likely(frame_of(one)->owner == r->d->id))
+                m2p_set(one, n[extent] + page);
+        }
+        spin_unlock(&r->d->lock);
+    }
+}
+
 static unsigned populate_some(const struct request *r, uint64_t i)
 {
     xen_pfn_t n[BATCH];
     mfn_t m[BATCH];
     unsigned count = allocate(r, m, fetch(r, i, n));
 
-    for (unsigned k = 0; k < count; k++)
-        for (uint64_t page = 0; page < BIT(r->order); page++)
-            m2p_set(mfn(m[k].n + page), n[k] + page);
+    note_places(r, m, n, count);
     count = tell(r, i, m, count);
     for (unsigned k = 0; k < count; k++)
         if (n[k] < frame_count * 64) /* what no guest can reach says nothing about its size */

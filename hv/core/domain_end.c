@@ -152,16 +152,18 @@ static void start_dying(struct domain *d)
     d->life = DOMAIN_DYING;
 }
 
-/* Operations on its behalf that were under way (they hold references) may still have added frames:
- * once more when they are done. They are short; who holds a reference for other reasons is not
- * waited for. */
+/* Operations on its behalf that are under way (they hold references) may hold some of its frames: once more when they are
+ * done, so who they are is asked before. They are short; who holds a reference for other reasons is not waited for. */
 static void release_frames(struct domain *d)
 {
     uint64_t until = time_now() + SETTLE_NS;
 
-    while (mm_domain_teardown(&d->mm) && load_relaxed(&d->refs) > REFS_OF_KILL &&
-           time_now() < until)
+    for (;;) {
+        bool alone = load_acquire(&d->refs) <= REFS_OF_KILL;
+        if (!mm_domain_teardown(&d->mm) || alone || time_now() >= until)
+            return;
         env_wait_turn();
+    }
 }
 
 void domain_kill(struct domain *d)

@@ -44,6 +44,22 @@ void env_wait_turn(void)
     vcpu_yield();
 }
 
+/* Without the instruction the clock's low bits have to do: of each of a few cache misses' length. */
+uint64_t env_random(void)
+{
+    uint64_t x = rdtsc(), drawn = 0;
+    bool good = false;
+
+    for (unsigned i = 0; cpu_features.rdrand && !good && i < 16; i++)
+        good = rdrand(&drawn);
+    for (unsigned i = 0; !good && i < 256; i++) {
+        clflush(&drawn);
+        drawn = (drawn ^ rdtsc()) * 0x9e3779b97f4a7c15ull;
+        drawn ^= drawn >> 29;
+    }
+    return x ^ drawn;
+}
+
 struct mm_domain *env_domain_get(unsigned domid)
 {
     struct domain *d = domain_get(domid);

@@ -19,6 +19,7 @@ size_t fake_buffer_end = FAKE_BUFFER;
 unsigned fake_flushes, fake_guest_flushes, fake_preemptions, fake_errors_logged, fake_violations;
 bool fake_elide_flush, fake_quiet;
 const char *fake_crash_reason;
+uint64_t fake_random;
 enum env_iomem fake_io_access[FAKE_DOMAINS];
 const uint8_t *fake_choices;
 size_t fake_choices_left;
@@ -51,6 +52,7 @@ void log_at(enum log_level level, const char *fmt, ...)
         return;
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
     va_end(ap);
 }
 
@@ -58,6 +60,13 @@ void log_guest(unsigned domid, const char *fmt, ...)
 {
     (void)domid;
     (void)fmt;
+}
+
+/* Always the same, of its kind: tests run alike. */
+uint64_t env_random(void)
+{
+    fake_random = (fake_random ^ 0x2545f4914f6cdd1dull) * 0xd6e8feb86659fd93ull;
+    return fake_random ^ fake_random >> 32;
 }
 
 /* ---- coroutines ---- */
@@ -589,6 +598,7 @@ void fake_reset(uint64_t max_pages)
     fake_flushes = fake_guest_flushes = fake_preemptions = fake_errors_logged = 0;
     fake_violations = 0;
     fake_elide_flush = fake_quiet = false;
+    fake_random = 0;
     fake_buffer_end = FAKE_BUFFER;
     fake_choices = NULL;
     env_has_nx = true;

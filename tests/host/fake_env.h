@@ -63,6 +63,7 @@ void fake_check(void);
 
 extern unsigned fake_flushes; /* env_flush_since calls that flushed some CPU */
 extern unsigned fake_guest_flushes;
+extern uint64_t fake_random;      /* what env_random() goes on from */
 extern bool fake_elide_flush;     /* break it: flushes do nothing */
 extern unsigned fake_preemptions; /* preemption points passed */
 extern unsigned fake_violations;  /* translations found that must not be there */

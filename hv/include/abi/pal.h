@@ -119,6 +119,20 @@ struct pal_resume {
 };
 
 /*
+ * Copy pages of a domain, given by machine frame numbers, one after the other to the caller's memory: as a foreign mapping
+ * shows them, for who looks at each only once. arg: struct pal_read. -EINVAL: more than PAL_READ_MAX; -ESRCH: there is no such domain;
+ * -EPERM: one of the frames is not its own; -EFAULT. What was copied before an error stands there.
+ */
+#define PALOP_read   11
+#define PAL_READ_MAX 1024u
+struct pal_read {
+    uint32_t domain; /* IN */
+    uint32_t count;  /* IN */
+    uint64_t list;   /* IN: address of the frame numbers, uint64_t each */
+    uint64_t to;     /* IN: address of the first page */
+};
+
+/*
  * Regions: memory of the hypervisor that several domains share. Pages are zeroed when a region is made and when
  * it goes. A domain on its access list maps page p of the region in slot s as grant reference PAL_REGION_REF(s, p)
  * of the domain PAL_DOMID_REGION, by GNTTABOP_map_grant_ref as its stock kernel does for /dev/xen/gntdev: one

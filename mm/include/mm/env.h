@@ -96,6 +96,9 @@ void env_flush_caches(bool all);
 /* End this domain: it did what cannot be answered with an error. */
 void env_crash_domain(struct mm_domain *d, const char *why);
 
+/* What no guest can foresee. */
+uint64_t env_random(void);
+
 /* Width of a physical address in bits; no-execute available. */
 extern unsigned env_phys_bits;
 extern bool env_has_nx;

@@ -9,6 +9,19 @@
 #define GRANTER 1u
 #define MAPPER  2u
 
+/* How a test starts: grant tables of max_frames at most, and a tree of the mapper's that all its vCPUs run on. */
+static inline struct tree mapper_start(unsigned max_frames)
+{
+    struct tree t;
+
+    fake_reset(60);
+    fake_grants(max_frames, 1);
+    t = new_tree(fake_d(MAPPER), 4);
+    for (unsigned i = 0; i < FAKE_VCPUS; i++)
+        assert_int_equal(mm_set_root(fake_v(MAPPER, i), t.l[4], false), 0);
+    return t;
+}
+
 /* Entry `ref` of a domain's table, as its kernel sees it. */
 static inline struct grant_entry_v1 *grant_entry(unsigned domain, uint32_t ref)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The buffer cache: hits and misses, rights, limits, memory that is taken, what replaces what. */
 #include "cache.h"
+#include "../../../mm/bufcache_internal.h"
 
 #define READER 1u
 #define OTHER  2u
@@ -17,14 +18,6 @@ static int start(void **state)
     backend = fake_v(0, 0);
     window = new_frame(fake_d(READER));
     grant_access(READER, REF, 0, window, 0);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fake_check();
-    fake_reset(0);
     return 0;
 }
 
@@ -637,6 +630,113 @@ static void a_miss_costs_bounded_steps(void **state)
     assert_int_equal(cache_limit(~0u, false, ~0ull), 0);
 }
 
+/* ---- buckets and accounts, which guests try to use up ---- */
+
+static unsigned in_bucket(const struct cache_bucket *b)
+{
+    unsigned count = 0;
+
+    for (uint32_t n = b->first; n != CACHE_END; n = cache_entry(n)->chain)
+        count++;
+    return count;
+}
+
+/* Pages that a hash without a secret puts into one bucket: whoever reads the source can name them. */
+static void known_pages_do_not_meet(void **state)
+{
+    long o = cache_object_of(7, PAL_CACHE_MAX_PAGES);
+    unsigned slot = (unsigned)o % PAL_CACHE_OBJECTS, longest = 0;
+    uint64_t page = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 400; page++) {
+        uint64_t hash = ((uint64_t)slot << 32 | page) * 0x9e3779b97f4a7c15ull;
+
+        if (hash >> (64 - bufcache.bucket_bits))
+            continue;
+        assert_int_equal(cache_put(7, o, page), 0);
+        i++;
+    }
+    for (uint64_t i = 0; i < BIT(bufcache.bucket_bits); i++)
+        longest = max(longest, in_bucket(&bufcache.buckets[i]));
+    assert_true(longest < 16);
+    fake_check();
+}
+
+static void another_start_has_another_hash(void **state)
+{
+    uint64_t seed[2];
+
+    (void)state;
+    assert_true(cache_object_of(7, 1) >= 0);
+    memcpy(seed, bufcache.seed, sizeof(seed));
+    assert_int_equal(cache_drop_by(backend, ~0u, true), 0);
+    assert_null(bufcache.buckets);
+    assert_true(cache_object_of(7, 1) >= 0);
+    assert_memory_not_equal(seed, bufcache.seed, sizeof(seed));
+    assert_true(bufcache.seed[1] & 1);
+}
+
+/* Who knows the secret all the same gets no further than this. */
+static void a_bucket_is_not_longer_than_it_may_be(void **state)
+{
+    long o = cache_object_of(7, PAL_CACHE_MAX_PAGES), rc = 0;
+    const struct cache_bucket *b = cache_bucket(cache_hash((unsigned)o % PAL_CACHE_OBJECTS, 0));
+    uint64_t page = 0, put = 0;
+
+    (void)state;
+    assert_int_equal(cache_reader(o, READER, true), 0);
+    for (; rc == 0; page++) {
+        if (cache_bucket(cache_hash((unsigned)o % PAL_CACHE_OBJECTS, (uint32_t)page)) != b)
+            continue;
+        rc = cache_put(7, o, page);
+        put += rc == 0;
+    }
+    assert_int_equal(rc, -XEN_ENOMEM);
+    assert_int_equal(put, bufcache.chain_most);
+    assert_int_equal(in_bucket(b), put);
+    assert_int_equal(cache_put(7, o, 0), -XEN_EEXIST);
+    assert_true(hit(7, o, 0));
+    for (page = 1; cache_bucket(cache_hash((unsigned)o % PAL_CACHE_OBJECTS, (uint32_t)page)) == b;)
+        page++;
+    assert_int_equal(cache_put(7, o, page), 0);
+    fake_check();
+}
+
+/* Domains come, bring a page in and go, more than there are accounts. */
+static void the_gone_leave_room_for_accounts(void **state)
+{
+    static struct cache_account others;
+    long o = cache_object_of(7, 1000);
+    struct pal_cache_info i;
+    unsigned rounds = 0;
+
+    (void)state;
+    assert_int_equal(cache_reader(o, READER, true), 0);
+    for (unsigned a = 6; a < CACHE_ACCOUNTS; a++)
+        bufcache.account[a] = &others; /* of as many domains that live */
+    for (; rounds < 40; rounds++) {
+        assert_int_equal(cache_reader(o, OTHER, true), 0);
+        fill_source(0, 7, rounds);
+        assert_int_equal(cache_insert_by(backend, 0, o, rounds, OTHER), 0);
+        assert_int_equal(cache_info(~0u, OTHER, &i), 0);
+        assert_int_equal(i.domain, OTHER);
+        assert_int_equal(i.counts.pages, 1);
+        fake_check();
+        bufcache_domain_end(fake_d(OTHER));
+        assert_int_equal(fake_d(OTHER)->cache, 0);
+    }
+    assert_int_equal(bufcache_pages(), rounds);
+    for (unsigned page = 0; page < rounds; page++)
+        assert_true(hit(7, o, page));
+    fake_exhaust(); /* the pages go, and with them the last accounts of the gone */
+    fake_unexhaust();
+    assert_int_equal(bufcache.gone, 0);
+    for (unsigned a = 6; a < CACHE_ACCOUNTS; a++)
+        bufcache.account[a] = NULL;
+    fake_check();
+}
+
 /* ---- the audit sees what it is for ---- */
 
 static void the_audit_finds_a_frame_that_is_not_free(void **state)
@@ -659,7 +759,7 @@ static void the_audit_finds_a_frame_that_is_not_free(void **state)
     assert_int_equal(fake_audit(), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, start, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, world_end)
 
 int main(void)
 {
@@ -682,6 +782,10 @@ int main(void)
         TEST(hits_are_not_fewer_than_of_the_least_recently_used),
         TEST(loops_are_not_lost),
         TEST(a_miss_costs_bounded_steps),
+        TEST(known_pages_do_not_meet),
+        TEST(another_start_has_another_hash),
+        TEST(a_bucket_is_not_longer_than_it_may_be),
+        TEST(the_gone_leave_room_for_accounts),
         TEST(the_audit_finds_a_frame_that_is_not_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
  * take the frames. What is copied is right; what is taken is zero and stays so; the books balance.
  */
 #include "cache.h"
+#include "../../../mm/bufcache_internal.h"
 
 #define READER 1u
 #define OTHER  2u
@@ -13,7 +14,7 @@
 static long object; /* its name is object_name; both change at a retirement */
 static uint64_t object_name;
 static mfn_t window[2];
-static unsigned hits, taken;
+static unsigned hits, taken, disowned;
 
 static uint64_t random64;
 static unsigned pick(unsigned n)
@@ -132,6 +133,26 @@ static void limit_reader(void *arg)
             .domain = pick(2) ? READER : ~0u, .off = pick(4) == 0, .pages = pick(3) ? 5 : ~0ull};
         (void)mm_cache_op(v, PALOP_cache_limit, fake_va(l));
     }
+}
+
+/* The reader goes with its account, and the next of its number has another. */
+static void end_accounts(void *arg)
+{
+    struct mm_vcpu *v = fake_v(0, (unsigned)(uintptr_t)arg);
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct pal_cache_reader *r = args_of(v);
+
+        bufcache_domain_end(fake_d(READER));
+        fake_yield();
+        if (pick(2))
+            cache_disown();
+        *r = (struct pal_cache_reader){.object = (uint32_t)object, .domain = READER, .allow = 1};
+        assert_int_equal(mm_cache_op(v, PALOP_cache_reader, fake_va(r)), 0);
+        fake_yield();
+    }
+    cache_disown();
+    disowned += !bufcache.gone;
 }
 
 static uint64_t hoard[FAKE_FRAMES];
@@ -253,6 +274,16 @@ static void the_reader_ends_while_it_reads(void **state)
     run(copy_pages, insert_pages, end_reader, 150);
 }
 
+static void pages_of_the_gone_become_nobody_s(void **state)
+{
+    (void)state;
+    disowned = 0;
+    run(insert_pages, end_accounts, take_frames, 150);
+    run(insert_pages, end_accounts, limit_reader, 100);
+    run(copy_pages, end_accounts, insert_pages, 100);
+    assert_int_equal(disowned, 350);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +294,7 @@ int main(void)
         cmocka_unit_test(an_object_is_retired_while_it_is_used),
         cmocka_unit_test(limits_change_while_pages_come),
         cmocka_unit_test(the_reader_ends_while_it_reads),
+        cmocka_unit_test(pages_of_the_gone_become_nobody_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

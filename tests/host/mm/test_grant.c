@@ -6,33 +6,15 @@ static struct tree tree; /* the mapper's; slots 0..3 of its level-1 table map fr
 static mfn_t page;       /* the granter's */
 static struct mm_vcpu *mapper;
 
-#define VA(slot)  ((uint64_t)(slot) << PAGE_SHIFT)
 #define FREE_SLOT 8
-
-static uint64_t pte_address(unsigned slot)
-{
-    return mfn_to_maddr(tree.l[1]).a + slot * sizeof(pte_t);
-}
 
 static int start(void **state)
 {
     (void)state;
-    fake_reset(60);
-    fake_grants(2, 1);
-    tree = new_tree(fake_d(MAPPER), 4);
+    tree = mapper_start(2);
     page = new_frame(fake_d(GRANTER));
     mapper = fake_v(MAPPER, 0);
-    assert_int_equal(mm_set_root(mapper, tree.l[4], false), 0);
-    assert_int_equal(mm_set_root(fake_v(MAPPER, 1), tree.l[4], false), 0);
     grant_access(GRANTER, 9, MAPPER, page, 0);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fake_check();
-    fake_reset(0);
     return 0;
 }
 
@@ -104,8 +86,9 @@ static void map_and_unmap_are_inverses(void **state)
             bool readonly = i & 1, by_entry = i & 2;
             unsigned flags = parts | (readonly ? GNTMAP_readonly : 0) |
                              (by_entry ? GNTMAP_contains_pte : 0) | GNTMAP_application_map;
-            struct gnttab_map_grant_ref op = map_grant(
-                mapper, flags, by_entry ? pte_address(FREE_SLOT) : VA(FREE_SLOT), GRANTER, 9);
+            struct gnttab_map_grant_ref op =
+                map_grant(mapper, flags, by_entry ? entry_address(&tree, FREE_SLOT) : VA(FREE_SLOT),
+                          GRANTER, 9);
 
             assert_int_equal(op.status, GNTST_okay);
             assert_int_equal(op.dev_bus_addr, mfn_to_maddr(page).a);
@@ -223,8 +206,8 @@ static void an_entry_to_write_is_a_level_1_entry_of_the_caller(void **state)
 {
     struct tree other = new_tree(fake_d(GRANTER), 1);
     const uint64_t bad[] = {
-        pte_address(8) + 1,
-        pte_address(8) + 4,
+        entry_address(&tree, 8) + 1,
+        entry_address(&tree, 8) + 4,
         mfn_to_maddr(tree.l[2]).a + 8 * 8,
         mfn_to_maddr(tree.l[4]).a + 8 * 8,
         mfn_to_maddr(tree.page[0]).a,
@@ -885,7 +868,7 @@ static void first_entries_are_given(void **state)
     nothing_left();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start, world_end)
 
 int main(void)
 {

@@ -5,9 +5,8 @@
 
 #include "grants.h"
 
-#define VA(slot) ((uint64_t)(slot) << PAGE_SHIFT)
-#define REF      9u
-#define PARTS    (GNTMAP_host_map | GNTMAP_device_map)
+#define REF   9u
+#define PARTS (GNTMAP_host_map | GNTMAP_device_map)
 
 static struct tree tree;
 static mfn_t page;
@@ -15,12 +14,8 @@ static unsigned became_table, mapped, copied, refused;
 
 static void start(void)
 {
-    fake_reset(60);
-    fake_grants(4, 1);
-    tree = new_tree(fake_d(MAPPER), 4);
+    tree = mapper_start(4);
     page = new_frame(fake_d(GRANTER));
-    for (unsigned i = 0; i < FAKE_VCPUS; i++)
-        assert_int_equal(mm_set_root(fake_v(MAPPER, i), tree.l[4], false), 0);
     grant_access(GRANTER, REF, MAPPER, page, 0);
 }
 

@@ -319,6 +319,150 @@ static void a_former_owner_reaches_nothing(void **state)
     }
 }
 
+/* ---- domain 0 adds and exchanges frames of a domain that begins to die meanwhile ---- */
+
+static struct mm_domain *mortal;
+static mfn_t given[4];
+static unsigned added, exchanged, refused;
+
+static void die(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < 40; i++)
+        fake_yield();
+    spin_lock(&mortal->lock);
+    mortal->dying = true;
+    spin_unlock(&mortal->lock);
+    (void)mm_domain_teardown(mortal);
+}
+
+static void add(unsigned order, unsigned extents)
+{
+    struct xen_memory_reservation *r = (void *)fake_buffer;
+    uint64_t *list = (void *)(fake_buffer + 4096);
+    long got;
+
+    *r = (struct xen_memory_reservation){.nr_extents = extents, .extent_order = order, .domid = 1};
+    r->extent_start.p = (void *)list;
+    for (unsigned i = 0; i < extents; i++)
+        list[i] = 100 + ((uint64_t)i << order);
+    got = mm_memory_op(fake_v(0, 0), XENMEM_populate_physmap, fake_va(r));
+    added += got == extents;
+    refused += got >= 0 && got < extents;
+}
+
+static void exchange_all(void)
+{
+    struct xen_memory_exchange *x = (void *)fake_buffer;
+    uint64_t *in = (void *)(fake_buffer + 4096), *out = (void *)(fake_buffer + 8192);
+    long rc;
+
+    *x = (struct xen_memory_exchange){.in = {.nr_extents = 4, .domid = 1},
+                                      .out = {.nr_extents = 4, .domid = 1}};
+    for (unsigned i = 0; i < 4; i++) {
+        in[i] = given[i].n;
+        out[i] = 500 + i;
+    }
+    x->in.extent_start.p = (void *)in;
+    x->out.extent_start.p = (void *)out;
+    rc = mm_memory_op(fake_v(0, 0), XENMEM_exchange, fake_va(x));
+    exchanged += rc == 0;
+    refused += rc != 0;
+    for (unsigned i = 0; i < 4 && rc == 0; i++)
+        given[i] = mfn(out[i]);
+}
+
+static void manage(void *arg)
+{
+    unsigned what = (unsigned)(uintptr_t)arg;
+
+    for (unsigned i = 0; i < 4; i++) {
+        if (what % 3 == 0)
+            add(0, 20);
+        else if (what % 3 == 1)
+            add(7, 1);
+        else
+            exchange_all();
+    }
+}
+
+/* What the machine-to-physical table says of frames that nobody has was said by nobody after they had gone. */
+static void check_places(void)
+{
+    for (uint64_t i = 0; i < frame_count; i++)
+        if (frame_table[i].owner == OWNER_FREE)
+            assert_true(m2p_table[i] == 0 || m2p_table[i] == M2P_INVALID);
+}
+
+/* One look at its frames after it began to die finds all that it will ever have. */
+static void the_dying_get_nothing(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 3000; seed++) {
+        const struct fake_op ops[] = {{die, NULL}, {manage, (void *)(uintptr_t)seed}};
+
+        fake_reset(600);
+        mortal = fake_d(1);
+        for (unsigned i = 0; i < 4; i++)
+            given[i] = new_frame(mortal);
+        fake_run(ops, 2, seed);
+        assert_int_equal(mortal->tot_pages, 0);
+        assert_int_equal(palloc_free_frames(), fake_free_at_start());
+        check_places();
+        fake_check();
+    }
+    assert_true(added > 1000 && exchanged > 1000 && refused > 1000);
+}
+
+/* ---- one vCPU gives back what another is just getting, by guessing its numbers ---- */
+
+static bool getting;
+static unsigned guessed;
+
+static void get_some(void *arg)
+{
+    unsigned what = (unsigned)(uintptr_t)arg;
+
+    for (unsigned i = 0; i < 4; i++)
+        add(what % 2 ? 7 : 0, what % 2 ? 1 : 16);
+    getting = false;
+}
+
+static void guess_and_give_back(void *arg)
+{
+    struct xen_memory_reservation *r = (void *)(fake_buffer + 8192);
+    uint64_t *number = (void *)(fake_buffer + 12288);
+
+    (void)arg;
+    while (getting) {
+        for (uint64_t i = 0; i < frame_count; i++) {
+            if (frame_table[i].owner != 1)
+                continue;
+            *number = i;
+            *r = (struct xen_memory_reservation){.nr_extents = 1, .domid = DOMID_SELF};
+            r->extent_start.p = (void *)number;
+            guessed += mm_memory_op(fake_v(1, 1), XENMEM_decrease_reservation, fake_va(r)) == 1;
+        }
+        fake_yield();
+    }
+}
+
+static void a_frame_that_is_gone_has_no_place(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 300; seed++) {
+        const struct fake_op ops[] = {{get_some, (void *)(uintptr_t)seed},
+                                      {guess_and_give_back, NULL}};
+
+        fake_reset(600);
+        getting = true;
+        fake_run(ops, 2, seed);
+        check_places();
+        fake_check();
+    }
+    assert_true(guessed > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +473,8 @@ int main(void)
         cmocka_unit_test(no_stale_write_reaches_a_table),
         cmocka_unit_test(entries_change_under_release),
         cmocka_unit_test(a_former_owner_reaches_nothing),
+        cmocka_unit_test(the_dying_get_nothing),
+        cmocka_unit_test(a_frame_that_is_gone_has_no_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

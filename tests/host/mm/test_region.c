@@ -4,40 +4,22 @@
 
 #include "regions.h"
 
-#define VA(slot) ((uint64_t)(slot) << PAGE_SHIFT)
-#define OTHER    1u
-#define PAGES    7
+#define OTHER 1u
+#define PAGES 7
 
 static struct tree tree;
 static struct mm_vcpu *control, *mapper, *other;
 static long slot;
 
-static uint64_t pte_address(unsigned index)
-{
-    return mfn_to_maddr(tree.l[1]).a + index * sizeof(pte_t);
-}
-
 static int start(void **state)
 {
     (void)state;
-    fake_reset(60);
-    fake_grants(2, 1);
+    tree = mapper_start(2);
     control = fake_v(0, 0);
     other = fake_v(OTHER, 0);
     mapper = fake_v(MAPPER, 0);
-    tree = new_tree(fake_d(MAPPER), 4);
-    for (unsigned i = 0; i < FAKE_VCPUS; i++)
-        assert_int_equal(mm_set_root(fake_v(MAPPER, i), tree.l[4], false), 0);
     slot = region_create(control, "bulk", PAGES);
     assert_true(slot >= 0);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fake_check();
-    fake_reset(0);
     return 0;
 }
 
@@ -270,7 +252,7 @@ static void references_are_checked(void **state)
     assert_int_equal(map_region(mapper, 2, 0xffff800000000000ull, slot, 0).status,
                      GNTST_bad_virt_addr);
     assert_int_equal(
-        map_region(mapper, 2 | GNTMAP_contains_pte, pte_address(8) + 4, slot, 0).status,
+        map_region(mapper, 2 | GNTMAP_contains_pte, entry_address(&tree, 8) + 4, slot, 0).status,
         GNTST_general_error);
     assert_int_equal(
         map_region(mapper, 2 | GNTMAP_contains_pte, mfn_to_maddr(tree.l[2]).a, slot, 0).status,
@@ -353,7 +335,7 @@ static void what_is_taken_is_out_of_reach(void **state)
     (void)state;
     assert_int_equal(region_allow(control, slot, MAPPER, PAL_REGION_write), 0);
     host = map_region(mapper, GNTMAP_host_map, VA(8), slot, 2);
-    both = map_region(mapper, 3 | GNTMAP_contains_pte, pte_address(9), slot, 2);
+    both = map_region(mapper, 3 | GNTMAP_contains_pte, entry_address(&tree, 9), slot, 2);
     dev = map_region(mapper, GNTMAP_device_map, 0, slot, 2);
     ro = map_region(mapper, GNTMAP_host_map | GNTMAP_readonly, VA(10), slot, 2);
     assert_int_equal(host.status | both.status | dev.status | ro.status, 0);
@@ -379,7 +361,7 @@ static void what_is_taken_is_out_of_reach(void **state)
     /* As a stock kernel does, which would complain of anything else. */
     assert_int_equal(unmap_grant(mapper, host.handle, VA(8), 0), GNTST_okay);
     assert_int_equal(unmap_grant(mapper, both.handle, 0, both.dev_bus_addr), GNTST_okay);
-    assert_int_equal(unmap_grant(mapper, both.handle, pte_address(9), 0), GNTST_okay);
+    assert_int_equal(unmap_grant(mapper, both.handle, entry_address(&tree, 9), 0), GNTST_okay);
     assert_int_equal(unmap_grant(mapper, dev.handle, 0, dev.dev_bus_addr), GNTST_okay);
     assert_int_equal(replace_grant(mapper, ro.handle, VA(10), VA(1)), GNTST_general_error);
     assert_int_equal(replace_grant(mapper, ro.handle, VA(10), 0), GNTST_okay);
@@ -611,7 +593,7 @@ static void lies_are_noticed(void **state)
     fake_quiet = false;
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, start, world_end)
 
 int main(void)
 {

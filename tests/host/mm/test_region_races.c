@@ -5,10 +5,9 @@
 
 #include "regions.h"
 
-#define VA(slot) ((uint64_t)(slot) << PAGE_SHIFT)
-#define OTHER    1u
-#define PAGES    3
-#define PARTS    (GNTMAP_host_map | GNTMAP_device_map)
+#define OTHER 1u
+#define PAGES 3
+#define PARTS (GNTMAP_host_map | GNTMAP_device_map)
 
 static struct tree tree;
 static long slot;
@@ -18,11 +17,7 @@ static unsigned mapped, refused, taken, lost, breaches;
 
 static void start(void)
 {
-    fake_reset(60);
-    fake_grants(4, 1);
-    tree = new_tree(fake_d(MAPPER), 4);
-    for (unsigned i = 0; i < FAKE_VCPUS; i++)
-        assert_int_equal(mm_set_root(fake_v(MAPPER, i), tree.l[4], false), 0);
+    tree = mapper_start(4);
     slot = region_create(fake_v(0, 0), "bulk", PAGES);
     assert_true(slot >= 0);
     assert_int_equal(region_allow(fake_v(0, 0), slot, MAPPER, PAL_REGION_write), 0);

@@ -64,6 +64,23 @@ static inline long update(struct mm_vcpu *v, mfn_t table, unsigned index, pte_t 
     return mm_mmu_update(v, fake_va(r), 1, 0, DOMID_SELF);
 }
 
+/* Address of a slot's page, and of its level-1 entry, in a tree of new_tree(). */
+#define VA(slot) ((uint64_t)(slot) << PAGE_SHIFT)
+
+static inline uint64_t entry_address(const struct tree *t, unsigned slot)
+{
+    return mfn_to_maddr(t->l[1]).a + slot * sizeof(pte_t);
+}
+
+/* The end of each test: the books balance. */
+static inline int world_end(void **state)
+{
+    (void)state;
+    fake_check();
+    fake_reset(0);
+    return 0;
+}
+
 static inline uint64_t role_at(mfn_t m)
 {
     return frame_of(m)->role;
