@@ -4,9 +4,9 @@
 #include "pair_internal.h"
 #include <xen/domctl.h>
 
-#define PATIENCE_NS 60000000000ull /* of a wait for one of the two, on a busy host */
-#define LOG_BURST   8192u          /* bytes that an attack may cause at once, */
-#define LOG_RATE    8192u          /* and in a second */
+#define PATIENCE_NS 180000000000ull /* of a wait for one of the two, on a busy host */
+#define LOG_BURST   8192u           /* bytes that an attack may cause at once, */
+#define LOG_RATE    8192u           /* and in a second */
 
 struct pair_domain {
     const char *name;
@@ -244,6 +244,20 @@ static bool all_equal(const struct books *a, const struct books *b)
            a->witness_ports == b->witness_ports;
 }
 
+/* Has it still frames, or does only somebody refer to it? */
+static void say_what_is_left(void)
+{
+    struct xen_domctl_getdomaininfo i = {0};
+    unsigned int id = attacker.c.id;
+    long ret = control_domctl(XEN_DOMCTL_getdomaininfo, id, &i, sizeof(i));
+
+    if (ret || i.domain != id) /* it answers for the next one */
+        test_note("of the attacker, domain %u, nothing is left", id);
+    else
+        test_note("the attacker is still there: domain %u, flags %x, %lu pages", id, i.flags,
+                  (unsigned long)i.tot_pages);
+}
+
 void pair_gone(const char *id)
 {
     uint64_t until = event_now() + PATIENCE_NS;
@@ -254,12 +268,14 @@ void pair_gone(const char *id)
         doze();
         read_books(&now);
     }
-    if (!all_equal(&now, &before))
+    if (!all_equal(&now, &before)) {
+        say_what_is_left();
         test_note("before: %lu domains, %lu frames free, %lu bytes of heap, %ld and %ld ports; now "
                   "%lu, %lu, %lu, %ld and %ld",
                   before.stats.domains, before.stats.free_frames, before.stats.heap_bytes,
                   before.own_ports, before.witness_ports, now.stats.domains, now.stats.free_frames,
                   now.stats.heap_bytes, now.own_ports, now.witness_ports);
+    }
     if (!test_true(id, "O5 all is given back", all_equal(&now, &before)))
         console_panic("what comes after could not be judged");
 }

@@ -34,6 +34,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 DEFAULTS = {"smp": "1", "mem": "256M", "dom0_mem": "64M", "deadline": "60", "cpu": "qemu64",
             "nmi": "0", "icount": "", "device": "", "hv": "", "seed": "", "guests": ""}
+PRINTING = threading.Lock()
 KILLED = re.compile(r"[Dd]omain 0 crashed|Dom0 crashed")
 FATAL = re.compile(r"Panic on CPU|^\(XEN\).*Assertion|hypervisor fault|assertion failed|"
                    r"double fault|FATAL", re.I | re.M)
@@ -135,7 +136,7 @@ def wait_end(qemu, log_path, deadline, args):
             if re.search(r"^DONE |^PANIC ", text, re.M) or KILLED.search(text) or \
                     re.search(r"Panic on CPU", text):
                 verdict_at = now
-        if now > deadline or (verdict_at and now > verdict_at + (0.3 if args.peer else 10)):
+        if now > deadline or (verdict_at and now > verdict_at + (0.3 if args.peer else 10 * args.patience)):
             ended = args.peer and verdict_at is not None
             qemu.terminate()
             try:
@@ -200,10 +201,11 @@ def one(run, args):
         detail += f", {diffs} differ"
     took = time.time() - started
     state = f"FAIL {reason}" if reason else f"ok ({detail}, {took:.1f} s)"
-    print(f"{run.title}: {state}", flush=True)
+    said = [f"{run.title}: {state}"]
     if reason and args.verbose:
-        print("\n".join("    " + l for l in text.splitlines()
-                        if re.match(r"FAIL|PANIC|note", l)), flush=True)
+        said += ["    " + l for l in text.splitlines() if re.match(r"FAIL|PANIC|note", l)]
+    with PRINTING:  # or two guests' lines are one
+        print("\n".join(said), flush=True)
     return reason is None
 
 

@@ -65,7 +65,7 @@ static int rounds(struct user *u)
 {
     int odd = 0;
 
-    for (unsigned int i = 0; test_race(i, 4000); i++) {
+    for (unsigned int i = 0; test_race_until(i, 4000, received && vcpu_self()->beats); i++) {
         struct trap_frame start = {.rax = (uint64_t)i, .rbx = 0x1234, .r15 = 0x5678}, out;
         struct trap_fault f;
         uint64_t here = mm_root(), address, flags;

@@ -93,6 +93,51 @@ static void own_call(void)
     test_true("10c", "and validated", f.flags & PAL_FRAME_validated);
 }
 
+static int64_t read_pages(domid_t domain, uint32_t count, uint64_t list, uint64_t to)
+{
+    struct pal_read r = {domain, count, list, to};
+
+    return hypercall(__HYPERVISOR_pal_op, PALOP_read, HC_ADDR(&r), 0, 0, 0);
+}
+
+/* Pages by their frames: only the named domain's own, only to where the caller may write. */
+static void own_read(void)
+{
+    uint64_t from = mm_alloc(), to = mm_alloc();
+    uint64_t list[2] = {mm_mfn(from), 1ul << 40}, table = mm_mfn(mm_root());
+
+    if (test_peer())
+        return;
+    memset(mm_va(from), 0x5a, MM_PAGE);
+    test_eq("10c", "our own page", read_pages(0, 1, HC_ADDR(list), HC_ADDR(mm_va(to))), 0);
+    test_true("10c", "is copied", !memcmp(mm_va(from), mm_va(to), MM_PAGE));
+    test_eq("10c", "our own table", read_pages(0, 1, HC_ADDR(&table), HC_ADDR(mm_va(to))), 0);
+    test_true("10c", "is copied", !memcmp(mm_va(mm_root()), mm_va(to), MM_PAGE));
+    test_refused("10c", "what is no RAM", read_pages(0, 2, HC_ADDR(list), HC_ADDR(mm_va(to))));
+    for (uint64_t owned = 0, mfn = 0; mfn < 1 << 20 && owned < 64; mfn++) {
+        struct pal_frame f = {.mfn = mfn};
+
+        if (hypercall(__HYPERVISOR_pal_op, PALOP_frame, HC_ADDR(&f), 0, 0, 0) || !f.owner)
+            continue;
+        owned++;
+        if (f.owner < DOMID_FIRST_RESERVED) /* shared with us is ours to see */
+            test_refused("10c", "another's frame",
+                         read_pages(0, 1, HC_ADDR(&mfn), HC_ADDR(mm_va(to))));
+    }
+    test_refused("10c", "too many",
+                 read_pages(0, PAL_READ_MAX + 1, HC_ADDR(list), HC_ADDR(mm_va(to))));
+    test_eq("10c", "no such domain", read_pages(1, 1, HC_ADDR(list), HC_ADDR(mm_va(to))),
+            -XEN_ESRCH);
+    test_eq("10c", "a list nowhere", read_pages(0, 1, 0xffff830000000000, HC_ADDR(mm_va(to))),
+            -XEN_EFAULT);
+    test_eq("10c", "to the hypervisor", read_pages(0, 1, HC_ADDR(list), 0xffff830000000000),
+            -XEN_EFAULT);
+    test_eq("10c", "to the end of all", read_pages(0, 1, HC_ADDR(list), ~0ul - 4), -XEN_EFAULT);
+    test_eq("10c", "to a table", read_pages(0, 1, HC_ADDR(list), start_info->pt_base), -XEN_EFAULT);
+    mm_free(from);
+    mm_free(to);
+}
+
 /* Other domains: the same answer whether the number could exist or not. */
 static void other_domains(void)
 {
@@ -128,6 +173,7 @@ int main(void)
     not_there();
     versions();
     own_call();
+    own_read();
     other_domains();
     test_end();
 }

@@ -41,7 +41,7 @@ static void level(int l)
     int landed = 0, became = 0, refused = 0;
     uint64_t snapshot[512], at = mm_walk(mm_root(), WINDOW, 1, NULL), start;
 
-    for (unsigned int round = 0; test_race(round, 400); round++) {
+    for (unsigned int round = 0; test_race_until(round, 400, became); round++) {
         start = stores;
         for (int spin = 0; stores == start && spin < 1000; spin++)
             vcpu_yield();

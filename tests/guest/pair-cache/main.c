@@ -247,7 +247,7 @@ static void stale_writers(void)
 
     forget(false);
     pair_start(pair_attacker, give_and_take, 0);
-    for (unsigned int i = 0; test_race(i, 4000); i++) {
+    for (unsigned int i = 0; test_race_until(i, 4000, hits); i++) {
         fill(test_random() % PAGES, SOME);
         for (unsigned int k = 0; k < SOME; k++)
             wrong += !reads_right(test_random() % PAGES, &hits);
@@ -305,7 +305,7 @@ static void flipping(void)
     fill(0, 200);
     reader(pair_id(pair_attacker), true);
     pair_start(pair_attacker, flip, pair_facts_of(pair_attacker)->other_table);
-    for (unsigned int i = 0; test_race(i, done > 50 && refused > 50 ? 20000 : ~0u); i++) {
+    for (unsigned int i = 0; test_race_until(i, 20000, done > 50 && refused > 50); i++) {
         int64_t status = copy_to(pair_id(pair_attacker), REF, i % 200);
 
         done += status == 0;
@@ -315,6 +315,7 @@ static void flipping(void)
     pair_tell_to_stop(pair_attacker);
     test_eq("45a", "the flipper", pair_wait(pair_attacker), 0);
     test_eq("45a", "other answers", odd, 0);
+    test_true("45a", "some copied, some refused", done > 50 && refused > 50);
     test_note("%u copied, %u refused", done, refused);
     pair_check("45a");
 }

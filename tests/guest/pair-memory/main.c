@@ -88,7 +88,7 @@ static int64_t at_the_maximum(uint64_t maximum)
     most = 0;
     vcpu_run(1, grow_and_shrink, NULL);
     vcpu_run(2, fill_and_shrink, NULL);
-    for (unsigned int i = 0; test_race(i, most > before ? 3000 : ~0u); i++)
+    for (unsigned int i = 0; test_race_until(i, 3000, most > before); i++)
         if (reservation() > (long)maximum)
             test_true("25c", "more than the maximum", false);
     over = 1;
@@ -142,7 +142,7 @@ static void moving_maximum(uint64_t pages)
     unsigned int id = pair_id(pair_attacker), over_it = 0, looks = 0, added = 0;
 
     pair_start(pair_attacker, grow_on, 0);
-    for (unsigned int i = 0; test_race(i, looks > 4000 ? 400 : ~0u); i++) {
+    for (unsigned int i = 0; test_race_until(i, 400, looks > 4000 && added); i++) {
         uint64_t maximum = pages + test_random() % 128, last, now;
 
         set_maximum(id, maximum);
@@ -270,12 +270,9 @@ static void look_at_another(uint64_t pages)
 
 static void memory_changes_hands(void)
 {
-    uint64_t until;
-
     looked = bad = 0;
     pair_start(pair_attacker, give_back, 1000000);
-    until = event_now() + 2500000000;
-    for (unsigned int n = 0; event_now() < until || n < 3; n++)
+    for (unsigned int i = 0; test_race_until(i, 100, looked > 500); i++)
         look_at_another(200);
     pair_tell_to_stop(pair_attacker);
     test_eq("23c", "giver", pair_wait(pair_attacker), 0);
@@ -355,7 +352,7 @@ static int64_t written_when_unused(uint64_t to)
     unsigned int odd = 0, mapped = 0;
     volatile uint64_t *word = (volatile uint64_t *)mm_va(page) + 16;
 
-    for (unsigned int i = 0; test_race(i, 4000); i++) {
+    for (unsigned int i = 0; test_race_until(i, 4000, mapped > 10); i++) {
         for (unsigned int k = 0; k < 1000 && !grant_used(50); k++)
             vcpu_yield(); /* their CPU is ours */
         mapped += grant_used(50) != 0;
@@ -433,7 +430,7 @@ static int64_t expiries(uint64_t arg)
     struct vcpu_set_singleshot_timer s = {0};
     struct vcpu_set_periodic_timer p = {.period_ns = 1000000};
     uint64_t start, end;
-    unsigned int before;
+    unsigned int before, came;
 
     (void)arg;
     event_set_handler((unsigned int)port, on_timer);
@@ -456,9 +453,10 @@ static int64_t expiries(uint64_t arg)
         vcpu_yield();
     before = fired;
     event_deliver(true);
+    came = fired - before;
     end = event_now();
-    test_true("55d", "not all that was missed",
-              fired - before <= 1 + (end - start - 30000000) / 1000000);
+    /* One for what was missed, and those that fell due since. */
+    test_true("55d", "not all that was missed", came <= 2 + (end - start - 30000000) / 1000000);
     hc_vcpu(VCPUOP_stop_periodic_timer, 0, NULL);
     start = event_now();
     before = fired;
@@ -563,7 +561,7 @@ static void many_crashes(void)
 /* ---- 24: an exchange of what others hold ---- */
 
 /* Pages that the witness maps and unmaps by grant; those it holds at the moment stay, none gets lost. */
-static int64_t exchange_granted(uint64_t arg)
+static int64_t exchange_granted(uint64_t rounds)
 {
     unsigned int moved = 0, kept = 0;
     long before = reservation();
@@ -572,7 +570,7 @@ static int64_t exchange_granted(uint64_t arg)
     grant_init();
     for (unsigned int i = 0; i < POOL; i++)
         grant_offer(60 + i, (unsigned int)pair_facts()->other, mm_mfn(pool[i]), 0);
-    while (!pair_told_to_stop())
+    for (unsigned int n = 0; test_race_until(n, (unsigned int)rounds, moved && kept); n++)
         for (unsigned int i = 0; i < POOL; i++) {
             xen_pfn_t in = mm_mfn(pool[i]), out = pool[i];
             struct xen_memory_exchange x = {.in = {.nr_extents = 1, .domid = DOMID_SELF},
@@ -598,32 +596,32 @@ static int64_t exchange_granted(uint64_t arg)
     test_eq("24f", "frames", reservation(), before);
     for (unsigned int i = 0; i < POOL; i++)
         grant_revoke(60 + i);
-    return moved && kept ? (int64_t)arg : -1;
+    return moved && kept ? 0 : -1;
 }
 
-static int64_t map_on(uint64_t rounds)
+static int64_t map_on(uint64_t arg)
 {
     grant_init();
-    for (uint64_t n = 0; n < rounds; n++)
+    for (uint64_t n = 0; !pair_told_to_stop(); n++)
         for (unsigned int i = 0; i < POOL; i++) {
             uint32_t h;
 
             if (!grant_map_at(10, (unsigned int)pair_facts()->other, 60 + i, 0, &h)) {
                 trap_write(grant_va(10), n);
-                if (i == 0 && n < 20)
+                if (i == 0)
                     vcpu_yield(); /* their CPU is ours: so they meet it in use */
                 grant_unmap(h, grant_va(10), 0);
             }
         }
-    return (int64_t)rounds;
+    return (int64_t)arg;
 }
 
 static void exchanged_under_a_grant(void)
 {
-    pair_start(pair_attacker, exchange_granted, 5);
-    test_eq("24f", "mapper", pair_run(pair_witness, map_on, 150), 150);
-    pair_tell_to_stop(pair_attacker);
-    test_eq("24f", "exchanger", pair_wait(pair_attacker), 5);
+    pair_start(pair_witness, map_on, 5);
+    test_eq("24f", "exchanger", pair_run(pair_attacker, exchange_granted, 400), 0);
+    pair_tell_to_stop(pair_witness);
+    test_eq("24f", "mapper", pair_wait(pair_witness), 5);
     pair_check("24f");
 }
 

@@ -278,6 +278,15 @@ static void wait_a_moment(uint64_t most_ns)
         vcpu_yield();
 }
 
+/* Or until it takes too long: then it is not at work. */
+static void wait_until_marked(uint64_t word)
+{
+    uint64_t until = event_now() + 1000000000;
+
+    while (!marked(word) && event_now() < until)
+        vcpu_yield();
+}
+
 static void taken_in_use(void)
 {
     unsigned int id = pair_id(pair_attacker), seen = 0, survived = 0, rounds = 0;
@@ -288,6 +297,7 @@ static void taken_in_use(void)
     allow(slot, id, PAL_REGION_write);
     pair_start(pair_attacker, scribble_on_two, slot);
     for (unsigned int i = 0; test_race(i, 400); i++) {
+        wait_until_marked(THEIRS);
         wait_a_moment(300000);
         seen += marked(THEIRS) != 0;
         if (allow(slot, id, i & 1 ? PAL_REGION_none : PAL_REGION_read))

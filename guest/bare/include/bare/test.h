@@ -76,6 +76,8 @@ long test_unpin(uint64_t pfn);
  * as three seconds allow, but not fewer than 20. One loop at a time on each vCPU.
  */
 bool test_race(unsigned int i, unsigned int rounds);
+/* Likewise, but not over before what the race is for has happened (`enough`); after a minute it is over. */
+bool test_race_until(unsigned int i, unsigned int rounds, bool enough);
 
 uint64_t test_random(void); /* deterministic; seed= sets its start */
 
