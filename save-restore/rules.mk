@@ -12,6 +12,7 @@ IMAGE_LIB     := $(TOOLS)/libimage.a
 IMAGE_LIBS    := -llz4 -lz -pthread
 
 $(TOOLS)/save-restore/image/%.c.o: TOOLS_MORE := $(IMAGE_FLAGS)
+$(TOOLS)/save-restore/image/checksum.c.o: TOOLS_MORE := $(IMAGE_FLAGS) -funroll-loops
 $(IMAGE_LIB): $(IMAGE_SOURCES:%=$(TOOLS)/%.o)
 	$(call Q,AR,$@)rm -f $@ && ar rcsD $@ $^
 tools $(TOOLS)/pal: $(IMAGE_LIB)

@@ -14,6 +14,7 @@
 
 #include <xen/xen.h>
 
+#include "engine/copies.h"
 #include "engine/frames.h"
 #include "engine/guard.h"
 #include "engine/identity.h"
@@ -48,6 +49,7 @@ struct saving {
     struct guard guard;
     struct image_writer *writer;
     struct frames frames;
+    struct copies copies;
     struct shared_info *shared; /* as it stands in the image */
     struct image_domain facts;
     struct pal_progress *progress;
@@ -108,14 +110,15 @@ static const void *map_pages(void *context, struct image_page *pages, unsigned c
         gfns[i] = pages[i].gfn;
         pages[i].type = s->frames.type[pages[i].gfn];
     }
-    return frames_map(&s->frames, &s->p->hv, s->d->id, PROT_READ, gfns, count, e);
+    return copies_make(&s->copies, gfns, count, e);
 }
 
 static void unmap_pages(void *context, const void *base, unsigned count)
 {
     struct saving *s = context;
 
-    xenforeignmemory_unmap(s->p->hv.memory, (void *)base, count);
+    (void)count;
+    copies_give_back(&s->copies, base);
 }
 
 static int canonical_table(struct saving *s, const struct image_page *page, const void *raw,
@@ -237,7 +240,9 @@ static int survey(struct saving *s, struct pal_error *e)
 
 static int copy(struct saving *s, struct pal_error *e)
 {
-    struct image_source source = {s, map_pages, canonical, unmap_pages};
+    struct image_source source = {s, map_pages, canonical, unmap_pages, true};
+
+    int rc;
 
     enter(s, SAVE_COPY);
     if (survey(s, e) || image_writer_description(s->writer, s->config.xml, s->config.xml_size, e) ||
@@ -249,7 +254,10 @@ static int copy(struct saving *s, struct pal_error *e)
         policy_save(s->writer, &s->p->hv, s->d->id, e) ||
         identity_save(s->writer, s->p, s->d, &s->config, e))
         return -1;
-    return image_writer_pages(s->writer, &source, e);
+    copies_begin(&s->copies, &s->p->hv, &s->frames, s->d->id);
+    rc = image_writer_pages(s->writer, &source, e);
+    copies_end(&s->copies);
+    return rc;
 }
 
 /* ---- sealing ---- */
@@ -404,7 +412,7 @@ int save_domain(struct pal *p, const struct pal_domain *d, const char *path, int
 
 static int estimate_once(struct saving *s, struct image_estimate *estimate, struct pal_error *e)
 {
-    struct image_source source = {s, map_pages, NULL, unmap_pages};
+    struct image_source source = {s, map_pages, NULL, unmap_pages, true};
     int rc;
 
     if (frames_read(&s->frames, &s->p->hv, s->d->id, 0, e))
@@ -412,7 +420,9 @@ static int estimate_once(struct saving *s, struct image_estimate *estimate, stru
     s->facts.vcpus = s->d->info.max_vcpu_id + 1;
     s->facts.frames = s->frames.count;
     s->facts.pages = s->frames.pages;
+    copies_begin(&s->copies, &s->p->hv, &s->frames, s->d->id);
     rc = image_estimate(&s->facts, s->frames.bitmap, &source, 0, estimate, e);
+    copies_end(&s->copies);
     frames_free(&s->frames);
     return rc;
 }

@@ -15,7 +15,7 @@
 
 #include "libpal/interrupt.h"
 
-#define STEP_NS 5000000 /* between two looks */
+#define STEP_NS 1000000 /* between two looks */
 
 static double now(void)
 {

@@ -77,7 +77,7 @@ size_t codec_pack(struct codec *c, enum effort effort, const void *in, size_t si
                   enum image_codec *codec)
 {
     /* Of LZ4 the acceleration, of zlib the level. */
-    static const int how[EFFORTS] = {0, 64, 1, 1, 4, 6};
+    static const int how[EFFORTS] = {0, 128, 1, 1, 4, 6};
     bool lz4 = effort <= EFFORT_LZ4;
 
     *codec = IMAGE_STORED;

@@ -19,7 +19,7 @@
 #define PAGE    IMAGE_PAGE_SIZE
 #define CHUNK   IMAGE_CHUNK_PAGES
 #define SPARE   4u /* chunks in the ring beyond one for each worker */
-#define SAMPLE  2048u
+#define SAMPLE  512u
 #define SAMPLES 8u
 
 /* One chunk on its way. Only one thread has it at a time. */
@@ -89,39 +89,85 @@ static const uint8_t *canonical(struct packer *p, struct job *j, unsigned i, str
     return out;
 }
 
-static void find_repeats(struct packer *p, const struct job *j, const struct page_hash *hash,
-                         uint32_t *same)
+/* The plain pages of a chunk, as they may be repeats. */
+struct suspects {
+    bool plain[CHUNK]; /* and not zero */
+    bool may[CHUNK];
+    uint32_t sample[CHUNK];
+    struct page_hash hash[CHUNK];
+    uint32_t first[CHUNK]; /* frames that others resemble, not hashed until now */
+    struct page_hash first_hash[CHUNK];
+    unsigned firsts;
+};
+
+static void suspect(struct packer *p, const struct job *j, struct suspects *s)
 {
     pthread_mutex_lock(&p->repeats_lock);
-    for (unsigned i = 0; i < j->count; i++)
-        if (same[i]) /* set before: to be looked for */
-            same[i] = repeats_find(p->repeats, hash[i], j->pages[i].gfn);
-        else
-            same[i] = UINT32_MAX;
+    for (unsigned i = 0; i < j->count; i++) {
+        uint32_t *first = &s->first[s->firsts];
+
+        s->may[i] =
+            s->plain[i] && repeats_suspect(p->repeats, s->sample[i], j->pages[i].gfn, first);
+        if (s->may[i] && *first != UINT32_MAX)
+            s->firsts++;
+    }
     pthread_mutex_unlock(&p->repeats_lock);
+}
+
+static int hash_first(struct packer *p, struct suspects *s, unsigned i, struct pal_error *e)
+{
+    struct image_page page = {s->first[i], IMAGE_NORMAL};
+    const void *at = p->source->map(p->source->context, &page, 1, e);
+
+    if (!at)
+        return pal_fail(e, PAL_SYS_FAILED, "frame %u cannot be read", page.gfn);
+    s->first_hash[i] = repeats_hash(p->repeats, at);
+    p->source->unmap(p->source->context, at, 1);
+    return 0;
+}
+
+/* same: of each page the frame it repeats, UINT32_MAX: none. */
+static int find_repeats(struct packer *p, const struct job *j, struct suspects *s, uint32_t *same,
+                        struct pal_error *e)
+{
+    suspect(p, j, s);
+    for (unsigned i = 0; i < j->count; i++)
+        if (s->may[i])
+            s->hash[i] = repeats_hash(p->repeats, j->base + (size_t)i * PAGE);
+    for (unsigned i = 0; i < s->firsts; i++)
+        if (hash_first(p, s, i, e))
+            return -1;
+    pthread_mutex_lock(&p->repeats_lock);
+    for (unsigned i = 0; i < s->firsts; i++)
+        repeats_find(p->repeats, s->first_hash[i], s->first[i]);
+    for (unsigned i = 0; i < j->count; i++)
+        same[i] = s->may[i] ? repeats_find(p->repeats, s->hash[i], j->pages[i].gfn) : UINT32_MAX;
+    pthread_mutex_unlock(&p->repeats_lock);
+    return 0;
 }
 
 /* Sort the pages into runs. */
 static int look(struct packer *p, struct job *j, struct pal_error *e)
 {
     const uint8_t *content[CHUNK]; /* NULL: zero */
-    struct page_hash hash[CHUNK];
-    uint32_t same[CHUNK] = {0};
+    struct suspects suspects;
+    uint32_t same[CHUNK];
 
+    suspects.firsts = 0;
     for (unsigned i = 0; i < j->count; i++) {
         bool plain = j->pages[i].type == IMAGE_NORMAL;
 
         content[i] = plain ? j->base + (size_t)i * PAGE : canonical(p, j, i, e);
         if (!content[i])
             return -1;
-        if (page_is_zero(content[i])) {
+        if (page_is_zero(content[i]))
             content[i] = NULL;
-        } else if (plain) {
-            hash[i] = repeats_hash(p->repeats, content[i]);
-            same[i] = 1;
-        }
+        suspects.plain[i] = plain && content[i];
+        if (suspects.plain[i])
+            suspects.sample[i] = repeats_sample(content[i]);
     }
-    find_repeats(p, j, hash, same);
+    if (find_repeats(p, j, &suspects, same, e))
+        return -1;
     for (unsigned i = 0; i < j->count; i++) {
         if (!content[i])
             add_run(j, &j->pages[i], IMAGE_ZERO, 0);
@@ -137,56 +183,58 @@ static int look(struct packer *p, struct job *j, struct pal_error *e)
 
 /* ---- one chunk: packing ---- */
 
-/* All data side by side. In place: a page never moves up, and the ones before it have moved. */
-static const uint8_t *gather(struct job *j)
+static bool together(const struct job *j)
 {
-    bool together = true;
-
     for (unsigned i = 1; i < j->data_count; i++)
-        together = together && j->data[i] == j->data[i - 1] + PAGE;
-    if (together)
+        if (j->data[i] != j->data[i - 1] + PAGE)
+            return false;
+    return true;
+}
+
+/* All data side by side. In place: a page never moves up, and the ones before it have moved. */
+static const uint8_t *gather(struct job *j, bool copies)
+{
+    uint8_t *room = copies ? (uint8_t *)j->base : j->side;
+
+    if (together(j))
         return j->data[0];
     for (unsigned i = 0; i < j->data_count; i++) {
-        uint8_t *to = j->side + (size_t)i * PAGE;
+        uint8_t *to = room + (size_t)i * PAGE;
 
         if (j->data[i] != to)
             memcpy(to, j->data[i], PAGE);
         j->data[i] = to;
     }
-    return j->side;
+    return room;
 }
 
 /* Is it worth the time? Random data is recognised by a few pieces of it. */
-static bool promising(struct codec *codec, enum effort effort, const uint8_t *data, size_t size,
-                      uint8_t *room)
+static bool promising(struct codec *codec, enum effort effort, const struct job *j)
 {
     uint8_t sample[SAMPLES * SAMPLE];
     enum image_codec unused;
     size_t packed;
 
-    if (size < 4 * sizeof(sample))
+    if (j->data_count < 2 * SAMPLES)
         return true;
     for (unsigned i = 0; i < SAMPLES; i++)
-        memcpy(sample + i * SAMPLE, data + size / SAMPLES * i, SAMPLE);
+        memcpy(sample + i * SAMPLE, j->data[j->data_count / SAMPLES * i], SAMPLE);
     packed = codec_pack(codec, effort <= EFFORT_LZ4 ? EFFORT_LZ4 : EFFORT_ZLIB_FAST, sample,
-                        sizeof(sample), room, &unused);
-    return packed && packed < sizeof(sample) / 32 * 31;
+                        sizeof(sample), j->packed, &unused);
+    return packed && packed < sizeof(sample) / 4 * 3;
 }
 
-static void pack(struct codec *codec, struct job *j, enum effort effort)
+static void pack(struct packer *p, struct codec *codec, struct job *j, enum effort effort)
 {
     size_t size = (size_t)j->data_count * PAGE;
     enum image_codec used = IMAGE_STORED;
-    const uint8_t *data;
 
     j->packed_size = 0;
-    if (effort != EFFORT_STORED && size) {
-        data = gather(j);
-        if (promising(codec, effort, data, size, j->packed))
-            j->packed_size = codec_pack(codec, effort, data, size, j->packed, &used);
-        if (j->packed_size > size / 32 * 31)
-            j->packed_size = 0; /* not worth unpacking */
-    }
+    if (effort != EFFORT_STORED && size && promising(codec, effort, j))
+        j->packed_size =
+            codec_pack(codec, effort, gather(j, p->source->copies), size, j->packed, &used);
+    if (j->packed_size > size / 32 * 31)
+        j->packed_size = 0; /* not worth unpacking */
     j->head.codec = j->packed_size ? used : IMAGE_STORED;
 }
 
@@ -204,6 +252,10 @@ static void seal(struct packer *p, struct job *j)
         return;
     }
     j->record.data_length = j->data_count * PAGE;
+    if (j->data_count && together(j)) { /* in one go it takes fewer steps */
+        j->record.data_checksum = checksum_of(seed, j->data[0], j->record.data_length);
+        return;
+    }
     checksum_begin(&sum, seed);
     for (unsigned i = 0; i < j->data_count; i++)
         checksum_add(&sum, j->data[i], PAGE);
@@ -229,7 +281,7 @@ static int do_chunk(struct packer *p, struct codec *codec, struct job *j, enum e
         return pal_fail(e, PAL_SYS_FAILED, "frames from %u on cannot be read", j->pages[0].gfn);
     if (look(p, j, e))
         return -1;
-    pack(codec, j, effort);
+    pack(p, codec, j, effort);
     seal(p, j);
     if (j->packed_size)
         unmap(p, j);

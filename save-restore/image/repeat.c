@@ -15,10 +15,18 @@ struct known {
     uint32_t used; /* 0: free; otherwise when it was last of use */
 };
 
+/* A page by its sample. */
+struct seen {
+    uint32_t sample;
+    uint32_t gfn : 31, hashed : 1;
+};
+#define NOBODY 0x7fffffffu /* no guest has so many frames */
+
 struct repeats {
     uint64_t key[WORDS];
     uint64_t sets; /* a power of two */
     uint32_t clock;
+    struct seen *seen; /* sets of WAYS, the latest first */
     struct known known[];
 };
 
@@ -61,24 +69,59 @@ struct repeats *repeats_new(uint64_t frames)
     uint64_t sets = 64;
     struct repeats *r;
 
-    while (sets * WAYS < frames && sets * WAYS < 1u << 18) /* 6 MiB at most */
+    while (sets * WAYS < frames && sets * WAYS < 1u << 18) /* 8 MiB at most */
         sets *= 2;
     r = calloc(1, sizeof(*r) + sets * WAYS * sizeof(struct known));
     if (!r)
         return NULL;
     r->sets = sets;
-    if (!fill_random(r->key, sizeof(r->key))) {
-        free(r);
+    r->seen = malloc(sets * WAYS * sizeof(*r->seen));
+    if (!r->seen || !fill_random(r->key, sizeof(r->key))) {
+        repeats_free(r);
         return NULL;
     }
+    for (uint64_t i = 0; i < sets * WAYS; i++)
+        r->seen[i] = (struct seen){.gfn = NOBODY};
     return r;
 }
 
 void repeats_free(struct repeats *r)
 {
-    if (r)
-        explicit_bzero(r->key, sizeof(r->key));
+    if (!r)
+        return;
+    explicit_bzero(r->key, sizeof(r->key));
+    free(r->seen);
     free(r);
+}
+
+/* One word of each 128 bytes, at differing places. */
+uint32_t repeats_sample(const void *page)
+{
+    const uint64_t *m = page;
+    uint64_t sum = 0;
+
+#pragma GCC unroll 32
+    for (unsigned i = 0; i < WORDS / 16; i++)
+        sum = (sum + m[16 * i + 7 * i % 16]) * 0x9e3779b97f4a7c15ull;
+    return (uint32_t)(sum >> 32);
+}
+
+bool repeats_suspect(struct repeats *r, uint32_t sample, uint32_t gfn, uint32_t *first)
+{
+    struct seen *set = &r->seen[(sample & (r->sets - 1)) * WAYS];
+
+    *first = UINT32_MAX;
+    for (unsigned i = 0; i < WAYS && set[i].gfn != NOBODY; i++) {
+        if (set[i].sample != sample)
+            continue;
+        if (!set[i].hashed)
+            *first = set[i].gfn;
+        set[i].hashed = 1;
+        return true;
+    }
+    memmove(set + 1, set, (WAYS - 1) * sizeof(*set));
+    *set = (struct seen){sample, gfn & NOBODY, 0};
+    return false;
 }
 
 struct page_hash repeats_hash(const struct repeats *r, const void *page)

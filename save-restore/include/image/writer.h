@@ -77,6 +77,7 @@ struct image_source {
                      struct pal_error *e);
     /* After map, exactly once, also when something failed. */
     void (*unmap)(void *context, const void *base, unsigned count);
+    bool copies; /* what is shown belongs to the writer, which may move it about */
 };
 
 struct image_writer;

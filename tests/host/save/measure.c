@@ -96,7 +96,7 @@ static int copy(void *context, const struct image_copy *list, unsigned count, st
 static int save(int fd, enum image_mode mode, struct image_end *totals, struct pal_error *e)
 {
     struct image_writer_options options = {.mode = mode, .workers = workers};
-    struct image_source source = {NULL, map, NULL, unmap};
+    struct image_source source = {NULL, map, NULL, unmap, false};
     struct image_domain d = {
         .vcpus = 1, .frames = frames, .store = IMAGE_NO_FRAME, .console = IMAGE_NO_FRAME};
     uint8_t *bitmap = malloc((frames + 7) / 8);

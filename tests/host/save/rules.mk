@@ -60,7 +60,7 @@ $(HOST_SAVE)/test_format: $(HOST_SAVE)/make_corpus tests/host/save/read_image.py
 HOST_SAVE_FUZZ = cd $(HOST_SAVE) && ./fuzz_image -max_len=65536 -verbosity=0 -print_final_stats=1 \
 	-rss_limit_mb=1024 -timeout=20
 host-save-fuzz-short: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
-	$(HOST_SAVE_FUZZ) -max_total_time=30 corpus
+	$(HOST_SAVE_FUZZ) -seed=1 -max_total_time=30 corpus
 host-save-fuzz: $(HOST_SAVE)/fuzz_image $(HOST_SAVE)/corpus/.made
 	$(HOST_SAVE_FUZZ) -max_total_time=$(FUZZ_SECONDS) corpus
 

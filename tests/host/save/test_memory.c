@@ -57,7 +57,7 @@ static void unmap(void *context, const void *base, unsigned count)
 static void save(int fd, uint64_t frames, unsigned sparse, enum image_mode mode, bool noisy)
 {
     struct image_writer_options options = {.mode = mode, .workers = 12};
-    struct image_source source = {noisy ? noise : NULL, map, NULL, unmap};
+    struct image_source source = {noisy ? noise : NULL, map, NULL, unmap, false};
     struct image_domain d = {
         .vcpus = 1, .frames = frames, .store = IMAGE_NO_FRAME, .console = IMAGE_NO_FRAME};
     uint8_t *bitmap = malloc((frames + 7) / 8);

@@ -112,6 +112,39 @@ static void test_repeats_order(void **state)
     repeats_free(r);
 }
 
+/* Who is like nobody needs no hash; who is like somebody is told so, and once that the first one was not hashed. */
+static void test_suspects(void **state)
+{
+    struct repeats *r = repeats_new(1 << 18);
+    uint64_t page[512] = {0};
+    uint32_t first, sample, changed = 0;
+
+    (void)state;
+    for (uint32_t i = 1; i < 3000; i++) {
+        page[0] = i;
+        assert_false(repeats_suspect(r, repeats_sample(page), i, &first));
+        assert_int_equal(first, UINT32_MAX);
+    }
+    for (uint32_t i = 1; i < 3000; i++) {
+        page[0] = i;
+        assert_true(repeats_suspect(r, repeats_sample(page), 3000 + i, &first));
+        assert_int_equal(first, i);
+        assert_true(repeats_suspect(r, repeats_sample(page), 6000 + i, &first));
+        assert_int_equal(first, UINT32_MAX);
+    }
+    sample = repeats_sample(page);
+    for (unsigned i = 0; i < 512; i++) {
+        page[i] ^= 1ull << i % 64;
+        changed += repeats_sample(page) != sample;
+        page[i] ^= 1ull << i % 64;
+    }
+    assert_int_equal(changed, 32);         /* words of 512 */
+    for (uint32_t i = 0; i < 1000000; i++) /* bounded: the oldest go */
+        repeats_suspect(r, i * 64, i, &first);
+    assert_true(repeats_suspect(r, 999999 * 64, 1, &first));
+    repeats_free(r);
+}
+
 static void test_codecs(void **state)
 {
     static uint8_t in[64 * 4096], packed[64 * 4096], out[64 * 4096 + 1];
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(test_zero),
         cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_repeats_order),
+        cmocka_unit_test(test_suspects),
         cmocka_unit_test(test_codecs),
         cmocka_unit_test(test_random_is_stored),
         cmocka_unit_test(test_bitmaps),

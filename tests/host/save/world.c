@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../directory.h"
+
 #define ENTRY_FLAGS 0x067ull /* present, writable, user, accessed, dirty */
 #define READ_ONLY   0x025ull
 #define NX          (1ull << 63)
@@ -251,7 +253,7 @@ static void source_unmap(void *context, const void *base, unsigned count)
 
 struct image_source world_source(struct world *w)
 {
-    return (struct image_source){w, source_map, source_canonical, source_unmap};
+    return (struct image_source){w, source_map, source_canonical, source_unmap, true};
 }
 
 /* ---- sink ---- */
@@ -384,14 +386,9 @@ void world_save(struct world *w, const char *path, const struct image_writer_opt
 
 /* ---- files ---- */
 
-static char directory[64];
-
 static void remove_scratch(void)
 {
-    char command[96];
-
-    snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-    if (system(command))
+    if (directory_remove())
         perror(directory);
 }
 
@@ -401,8 +398,7 @@ const char *scratch(const char *name)
     static unsigned turn;
 
     if (!directory[0]) {
-        strcpy(directory, "/tmp/pal-save-XXXXXX");
-        assert_non_null(mkdtemp(directory));
+        assert_int_equal(directory_make(), 0);
         atexit(remove_scratch);
     }
     turn = (turn + 1) % 4;
