@@ -46,9 +46,10 @@ install-guest: guest-tools
 	install -D -m 644 $(TOOLS)/palshm.1 $(DESTDIR)$(PREFIX)/share/man/man1/palshm.1
 	install -D -m 644 $(TOOLS)/palshm.3 $(DESTDIR)$(PREFIX)/share/man/man3/palshm.3
 	install -D -m 644 guest/shm/modules.conf $(DESTDIR)$(PREFIX)/lib/modules-load.d/palshm.conf
+	install -D -m 644 guest/shm/modprobe.conf $(DESTDIR)$(PREFIX)/lib/modprobe.d/palshm.conf
 
 guest-deb: $(SHM_DEB)
-$(SHM_DEB): $(SHM_MADE) guest/shm/deb/control.in guest/shm/deb/postinst
+$(SHM_DEB): $(SHM_MADE) $(addprefix guest/shm/,modules.conf modprobe.conf deb/control.in deb/postinst)
 	@rm -rf $(BUILD)/deb
 	@$(MAKE) --no-print-directory install-guest DESTDIR=$(BUILD)/deb PREFIX=/usr >/dev/null
 	@install -D -m 755 guest/shm/deb/postinst $(BUILD)/deb/DEBIAN/postinst

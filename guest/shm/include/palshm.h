@@ -64,7 +64,7 @@ int palshm_list(palshm *p, struct palshm_info *list, size_t room);
 
 /*
  * By NAME: one that domain 0 made, or else one that this domain made; by MAKER:NAME one that another domain made. Nothing is mapped yet.
- * ENOENT: none of that name lists this domain.
+ * ENOENT: none of that name lists this domain, or it is just being taken from it.
  */
 palshm_region *palshm_region_open(palshm *p, const char *name);
 void palshm_region_close(palshm_region *r);

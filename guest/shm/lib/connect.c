@@ -130,7 +130,12 @@ static int call_listener(struct search *s, palshm_link *k, uint64_t size, int64_
         return -EBUSY;
     if (shm_numbers(text, window, 2) != 2)
         return -EPROTO;
-    return shm_link_map(k, window[0], window[1]);
+    if ((got = shm_link_map(k, window[0], window[1])))
+        return got;
+    /* It may have waited for us too long, and the window be another's by now. */
+    if (seam_read(p->seam, path, text, sizeof(text)) < 0)
+        return -ECONNRESET;
+    return seam_bell_ring(k->bell, k->bell_port);
 }
 
 palshm_link *palshm_connect(palshm_region *r, uint32_t domain, const char *service, uint64_t size,

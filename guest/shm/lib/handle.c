@@ -12,6 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A caller that was killed holds its window no longer than that; a slow one is not cut off. */
+#define COME_MS 30000
+
 int shm_fail(palshm *p, int error, const char *format, ...)
 {
     va_list list;
@@ -29,20 +32,28 @@ int shm_fail(palshm *p, int error, const char *format, ...)
     return -1;
 }
 
+int shm_know_domain(palshm *p)
+{
+    char text[SEAM_VALUE];
+    uint64_t domain;
+    int got = seam_read(p->seam, "domid", text, sizeof(text));
+
+    if (got < 0)
+        return got;
+    if (shm_numbers(text, &domain, 1) != 1 || domain > UINT16_MAX)
+        return -EPROTO;
+    p->domain = (uint32_t)domain;
+    return 0;
+}
+
 palshm *palshm_open(void)
 {
     palshm *p = calloc(1, sizeof(*p));
-    char text[SEAM_VALUE];
-    uint64_t domain;
     int error = p ? seam_open(&p->seam) : -ENOMEM;
 
     if (!error) {
-        int got = seam_read(p->seam, "domid", text, sizeof(text));
-
-        if (got < 0)
-            error = got;
-        else if (shm_numbers(text, &domain, 1) != 1 || domain > UINT16_MAX)
-            error = -EPROTO;
+        p->come_ms = COME_MS;
+        error = shm_know_domain(p);
         if (error)
             seam_close(p->seam);
     }
@@ -51,7 +62,6 @@ palshm *palshm_open(void)
         errno = -error;
         return NULL;
     }
-    p->domain = (uint32_t)domain;
     snprintf(p->why, sizeof(p->why), "nothing went wrong");
     return p;
 }

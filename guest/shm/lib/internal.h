@@ -20,11 +20,15 @@ struct palshm {
     uint32_t domain;
     struct watch *watches;
     unsigned tokens;
+    int come_ms; /* from the answer to a call until its caller has mapped the window */
     char why[320];
 };
 
 /* Sets errno and the words; returns -1. error: positive or negative. */
 int shm_fail(palshm *p, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Which domain this is: another number after it was saved and restored, while the handle lives on. 0 or a negative errno. */
+int shm_know_domain(palshm *p);
 
 /* 0 or a negative errno. */
 int shm_watch(palshm *p, struct watch *w, void (*fired)(void *, const char *), void *owner,
@@ -94,6 +98,7 @@ struct palshm_link {
     size_t size;
     bool gone, caller;
     int poller;           /* epoll descriptor, -1: none yet */
+    int patience;         /* timer: the caller has not come yet; -1: it has, or we are the caller */
     char mine[SEAM_PATH]; /* our node, removed at the end */
     struct watch theirs;  /* the other end's node: gone with its domain */
 };
@@ -102,6 +107,8 @@ struct palshm_link {
 palshm_link *shm_link_new(palshm_region *r, uint32_t peer, bool caller);
 /* Maps the window and has its end ring the life port. 0 or a negative errno. */
 int shm_link_map(palshm_link *k, uint64_t offset, uint64_t size);
+/* The caller is waited for, but not for ever: one that was killed before it mapped the window rings no life. 0 or a negative errno. */
+int shm_link_expect(palshm_link *k);
 /* Follows the other end's node: when it goes, so did the other end. */
 int shm_link_follow(palshm_link *k, const char *path);
 

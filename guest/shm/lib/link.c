@@ -3,7 +3,8 @@
  * A link: a window that both ends map, and two event channels. One is the bell. Over the other, "life", nothing is ever said while
  * both live: each end has its kernel ring it when its mapping of the window goes, by closing, by the end of the process or by
  * kill -9, so that a ring of it means that the other end is gone. When a whole domain goes its kernel rings nothing, but
- * its nodes in the store go, which each end watches.
+ * its nodes in the store go, which each end watches. A caller that dies between its call and its mapping has nothing that could
+ * ring: it rings the bell once when it has come, and is given so long for that.
  */
 #include "internal.h"
 
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 palshm_link *shm_link_new(palshm_region *r, uint32_t peer, bool caller)
@@ -24,7 +26,7 @@ palshm_link *shm_link_new(palshm_region *r, uint32_t peer, bool caller)
         k->r = r;
         k->peer = peer;
         k->caller = caller;
-        k->poller = -1;
+        k->poller = k->patience = -1;
         error = seam_bell_open(r->p->seam, &k->bell);
     }
     if (error) {
@@ -46,6 +48,24 @@ int shm_link_map(palshm_link *k, uint64_t offset, uint64_t size)
     k->size = size;
     return seam_map(k->r->p->seam, info->slot, offset / PALSHM_PAGE, size / PALSHM_PAGE, true,
                     k->bell, k->life_port, &k->memory, &k->mapping);
+}
+
+static void met(palshm_link *k)
+{
+    if (k->patience >= 0)
+        close(k->patience);
+    k->patience = -1;
+}
+
+int shm_link_expect(palshm_link *k)
+{
+    int ms = k->r->p->come_ms;
+    struct itimerspec limit = {.it_value = {ms / 1000, ms % 1000 * 1000000L}};
+
+    k->patience = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (k->patience < 0 || timerfd_settime(k->patience, 0, &limit, NULL))
+        return -errno;
+    return 0;
 }
 
 static void theirs_fired(void *owner, const char *path)
@@ -74,6 +94,7 @@ void palshm_link_close(palshm_link *k)
     seam_bell_close(k->bell);
     if (k->mine[0])
         (void)seam_remove(p->seam, k->mine);
+    met(k);
     if (k->poller >= 0)
         close(k->poller);
     free(k);
@@ -115,6 +136,8 @@ static int take(palshm_link *k)
         if (k->quiets < 2)
             k->quiet[k->quiets++] = ports[i];
     }
+    if (rang)
+        met(k);
     return got < 0 ? got : rang;
 }
 
@@ -139,8 +162,9 @@ int palshm_link_wait(palshm_link *k, int timeout_ms)
     int64_t began = timeout_ms > 0 ? shm_now_ms() : 0;
 
     for (;;) {
-        struct pollfd fds[2] = {{.fd = seam_bell_fd(k->bell), .events = POLLIN},
-                                {.fd = seam_fd(p->seam), .events = POLLIN}};
+        struct pollfd fds[3] = {{.fd = seam_bell_fd(k->bell), .events = POLLIN},
+                                {.fd = seam_fd(p->seam), .events = POLLIN},
+                                {.fd = k->patience, .events = POLLIN}};
         int error, ready;
 
         if (seam_pending(p->seam) && palshm_look(p))
@@ -149,7 +173,7 @@ int palshm_link_wait(palshm_link *k, int timeout_ms)
             return ended(k);
         if ((error = arm(k)))
             return shm_fail(p, error, "arming the bell");
-        ready = poll(fds, 2, timeout_ms > 0 ? shm_left_ms(began, timeout_ms) : timeout_ms);
+        ready = poll(fds, 3, timeout_ms > 0 ? shm_left_ms(began, timeout_ms) : timeout_ms);
         if (ready == 0)
             return 0;
         if (ready < 0 && errno != EINTR)
@@ -163,6 +187,8 @@ int palshm_link_wait(palshm_link *k, int timeout_ms)
             return shm_fail(p, error, "reading /dev/xen/evtchn");
         if (error)
             return 1;
+        if (fds[2].revents)
+            k->gone = true;
     }
 }
 
@@ -174,7 +200,8 @@ int palshm_link_fd(palshm_link *k)
         return k->poller;
     k->poller = epoll_create1(EPOLL_CLOEXEC);
     if (k->poller < 0 || epoll_ctl(k->poller, EPOLL_CTL_ADD, seam_bell_fd(k->bell), &event) ||
-        epoll_ctl(k->poller, EPOLL_CTL_ADD, seam_fd(k->r->p->seam), &event))
+        epoll_ctl(k->poller, EPOLL_CTL_ADD, seam_fd(k->r->p->seam), &event) ||
+        (k->patience >= 0 && epoll_ctl(k->poller, EPOLL_CTL_ADD, k->patience, &event)))
         return shm_fail(k->r->p, errno, "a descriptor to wait for");
     return k->poller;
 }

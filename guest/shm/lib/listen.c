@@ -405,6 +405,8 @@ palshm_link *palshm_accept(palshm_region *r, const struct palshm_call *call)
         memset(k->memory, 0, WINDOW_PAGE); /* what both ends start from */
         got = shm_link_follow(k, call->path);
     }
+    if (got >= 0)
+        got = shm_link_expect(k);
     if (got >= 0) {
         snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)call->offset,
                  (unsigned long long)call->size);

@@ -16,6 +16,10 @@ static void path_of(palshm *p, const char *name, char *base)
 /* Finds the region by its name among those of this domain. 0 or a negative errno. */
 static int find(palshm *p, const char *name, struct pal_region_info *info)
 {
+    int error = shm_know_domain(p);
+
+    if (error)
+        return error;
     for (uint32_t slot = 0;; slot = info->slot + 1) {
         long got;
 
@@ -160,7 +164,8 @@ int palshm_create(palshm *p, const char *name, uint64_t pages)
     if (got == -EPERM)
         return shm_fail(
             p, EPERM,
-            "this domain has no quota for a region of %llu pages (<pal:regions> in its file)",
+            "this domain has no quota for a region of %llu pages (<pal:regions> in its file), "
+            "or its kernel keeps programs from asking (xen-privcmd without unrestricted=1)",
             (unsigned long long)pages);
     if (got < 0)
         return shm_fail(p, (int)got, "making region %s of %llu pages", name,

@@ -105,19 +105,26 @@ static bool place(palshm *p, const char *name, int n, char *base, struct palshm_
     return true;
 }
 
+/* It is about to be taken from this domain: members are asked to let go first. */
+static bool is_leaving(palshm_region *r)
+{
+    char path[SEAM_PATH + 16], text[SEAM_VALUE];
+
+    snprintf(path, sizeof(path), "%s/state", r->base);
+    return seam_read(r->p->seam, path, text, sizeof(text)) > 0 && !strcmp(text, "detach");
+}
+
 static void region_fired(void *owner, const char *path)
 {
     palshm_region *r = owner;
     struct palshm_info now = r->info;
-    char state[SEAM_PATH + 16], text[SEAM_VALUE];
     int got = shm_region_read(r->p, r->base, &now);
 
     (void)path;
-    snprintf(state, sizeof(state), "%s/state", r->base);
     if (got == -ENOENT || got == -EACCES || got == -EPROTO || now.slot != r->info.slot ||
         now.generation != r->info.generation || (r->info.writable && !now.writable))
         r->revoked = true;
-    else if (seam_read(r->p->seam, state, text, sizeof(text)) > 0 && !strcmp(text, "detach"))
+    else if (is_leaving(r))
         r->revoked = true;
     if (got || r->revoked)
         return;
@@ -129,17 +136,24 @@ static void region_fired(void *owner, const char *path)
 palshm_region *palshm_region_open(palshm *p, const char *name)
 {
     palshm_region *r = calloc(1, sizeof(*r));
-    int got = -ENOENT;
+    int got;
 
     if (!r) {
         shm_fail(p, ENOMEM, "region %s", name);
         return NULL;
     }
     r->p = p;
+    got = shm_know_domain(p);
+    if (!got)
+        got = -ENOENT;
     for (int n = 0; got == -ENOENT && place(p, name, n, r->base, &r->info); n++)
         got = shm_region_read(p, r->base, &r->info);
     if (!got)
         got = shm_watch(p, &r->watch, region_fired, r, "%s", r->base);
+    if (!got && is_leaving(r)) {
+        shm_unwatch(p, &r->watch);
+        got = -ENOENT;
+    }
     if (got) {
         shm_fail(p, got == -EACCES ? -ENOENT : got, "no region \"%.80s\" for this domain (%u)",
                  name, p->domain);
@@ -242,8 +256,11 @@ static size_t list_under(palshm *p, const char *path, uint32_t maker, struct pal
 int palshm_list(palshm *p, struct palshm_info *list, size_t room)
 {
     char path[SEAM_PATH];
+    int error = shm_know_domain(p);
     size_t n;
 
+    if (error)
+        return shm_fail(p, error, "listing regions");
     snprintf(path, sizeof(path), "/local/domain/%u/pal/regions", p->domain);
     n = list_under(p, path, PALSHM_CONTROL, list, room, 0);
     snprintf(path, sizeof(path), "/local/domain/%u/data/palshm/regions", p->domain);

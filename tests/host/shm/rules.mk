@@ -40,4 +40,4 @@ host-shm-fuzz-short: $(HOST_SHM)/fuzz_peer
 	@mkdir -p $(HOST_SHM)/corpus
 	@printf '\001PSF1\002\000\007\000deep/er' >$(HOST_SHM)/corpus/request
 	@printf '\002PSF1\001\000\001\000\244\001\000\000\000\000\000\000\002\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000x\002\000\000\000hi\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000' >$(HOST_SHM)/corpus/answer
-	cd $(HOST_SHM) && ./fuzz_peer -max_len=9000 -verbosity=0 -print_final_stats=1 -timeout=20 -max_total_time=$(or $(SHM_FUZZ_SECONDS),30) corpus
+	cd $(HOST_SHM) && ./fuzz_peer -max_len=9000 -verbosity=0 -print_final_stats=1 -timeout=20 -seed=1 -max_total_time=$(or $(SHM_FUZZ_SECONDS),30) corpus

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -229,6 +230,7 @@ static void test_back_pressure(void **state)
     while ((got = palshm_read_some(server.c, big, sizeof(big))) > 0)
         ;
     assert_int_equal(errno, EAGAIN);
+    assert_int_equal(palshm_link_wait(palshm_channel_link(server.c), 0), 1); /* the caller came */
     assert_int_equal(palshm_link_wait(palshm_channel_link(server.c), 0), 0);
     assert_int_equal(palshm_write(client.c, "abc", 3), 3);
     assert_int_equal(palshm_write(client.c, "def", 3), 3);
@@ -284,6 +286,47 @@ static void test_killed(void **state)
         assert_string_equal(saw, "reset");
         close_end(&server);
         close_end(&client); /* frees memory only */
+    }
+}
+
+/* The caller is killed between its call and its mapping of the window: nothing rings then, and it is not waited for long. */
+static void test_never_came(void **state)
+{
+    static const char call[] = "/local/domain/2/data/palshm/call/3-77-s/1-1-1";
+    struct end server, client;
+    struct seam_bell *bell;
+    char text[128], byte;
+    palshm_link *k;
+
+    (void)state;
+    for (int polled = 0; polled < 2; polled++) {
+        open_end(&server, 1);
+        open_end(&client, 2);
+        server.p->come_ms = 50;
+        server.l = palshm_listen(server.r, "s", 0, 0, false);
+        assert_non_null(server.l);
+        assert_int_equal(seam_bell_open(client.p->seam, &bell), 0);
+        snprintf(text, sizeof(text), "%s 8192 %d %d", server.l->process, seam_bell_offer(bell, 1),
+                 seam_bell_offer(bell, 1));
+        fake_write(2, call, text);
+        assert_int_equal(palshm_listener_next(server.l, &server.call, LIMIT), 1);
+        k = palshm_accept(server.r, &server.call);
+        assert_non_null(k);
+        server.c = palshm_channel_new(k);
+        palshm_channel_timeout(server.c, LIMIT);
+        seam_bell_close(bell); /* as its kernel does at its end */
+        if (polled) {
+            struct pollfd fd = {.fd = palshm_link_fd(k), .events = POLLIN};
+
+            while (palshm_link_wait(k, 0) == 0)
+                assert_int_equal(poll(&fd, 1, LIMIT), 1);
+            assert_true(palshm_link_gone(k));
+        }
+        assert_int_equal(palshm_read(server.c, &byte, 1), -1);
+        assert_int_equal(errno, ECONNRESET);
+        close_end(&server);
+        (void)seam_remove(client.p->seam, call);
+        close_end(&client);
     }
 }
 
@@ -616,6 +659,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_back_pressure, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_killed, set_up, nothing_left),
+        cmocka_unit_test_setup_teardown(test_never_came, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_domain_ends, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_revoked, set_up, nothing_left),
         cmocka_unit_test_setup_teardown(test_many, set_up, nothing_left),
