@@ -10,8 +10,8 @@
 set -eu
 
 build="
-    gcc make binutils libc6-dev clang lld clang-format
-    libxen-dev liblzma-dev libzstd-dev zlib1g-dev liblz4-dev libelf-dev
+    gcc make binutils libc6-dev clang clang-format
+    libxen-dev liblzma-dev libzstd-dev zlib1g-dev liblz4-dev
     grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools"
 tests="
     libcmocka-dev libclang-rt-14-dev

@@ -17,7 +17,7 @@ TOOLS_LIBS := -lxencall -lxenforeignmemory -lxentoollog -lxenstore -ljansson -ls
 # The builder shares the hypervisor's readers of kernel images, compiled for the host.
 TOOLS_IMAGE   := $(addprefix hv/boot/,elf_image.c elf_notes.c kernel_image.c dom0_layout.c decompress/decompress.c)
 TOOLS_SOURCES := $(sort $(wildcard tools/libpal/*.c tools/libpal/*.S tools/builder/*.c tools/pal/*.c \
-	save-restore/engine/*.c)) tools/ubc/overlay.c $(TOOLS_IMAGE)
+	save-restore/engine/*.c)) $(wildcard tools/ubc/overlay*.c) $(TOOLS_IMAGE)
 TOOLS_OBJECTS := $(TOOLS_SOURCES:%=$(TOOLS)/%.o)
 
 .PHONY: tools install

@@ -58,7 +58,7 @@ HOST_FUZZ = mkdir -p $(HOST_BUILD)/corpus && cd $(HOST_BUILD) && \
 	./fuzz_mm -max_len=1200 -len_control=10 -print_final_stats=1 -verbosity=0
 
 host-fuzz-short: $(HOST_BUILD)/fuzz_mm
-	$(HOST_FUZZ) -max_total_time=30 corpus >fuzz-short.log 2>&1 || { tail -40 fuzz-short.log; exit 1; }
+	$(HOST_FUZZ) -seed=1 -max_total_time=30 corpus >fuzz-short.log 2>&1 || { tail -40 fuzz-short.log; exit 1; }
 fuzz: $(HOST_BUILD)/fuzz_mm
 	$(HOST_FUZZ) -max_total_time=$(FUZZ_SECONDS) corpus
 

@@ -13,7 +13,7 @@ cache=${PAL_CACHE:-$top/cache}
 tar=$cache/debian-$(cksum <"$0" | cut -d ' ' -f 1).tar
 packages=systemd,systemd-sysv,udev,dbus,kmod,iproute2,iputils-ping,procps,stress-ng
 packages=$packages,linux-image-cloud-amd64,initramfs-tools,zstd,grub-xen-host,busybox,curl,sqlite3
-packages=$packages,xen-utils-4.17,xenstore-utils,libjansson4,libsmartcols1,libxml2,libsodium23,liblz4-1,nftables
+packages=$packages,xen-utils-4.17,xenstore-utils,libjansson4,libsmartcols1,libxml2,libsodium23,liblz4-1,libinih1,nftables
 
 mkdir -p "$cache"
 exec 9>"$cache/.lock-disk"

@@ -63,6 +63,15 @@ int pal_nic_plug(struct pal *p, uint32_t id, const struct pal_nic *nic, unsigned
 int pal_device_unplug(struct pal *p, const struct pal_device *d, unsigned seconds, bool force,
                       struct pal_error *e);
 
+/* May somebody read the file or block device that is open, or write to it, beside domains that have it as a disk (or its base), and
+ * beside loop devices of domain 0? p: NULL where there are no domains. PAL_DEV_IN_USE: no, and who uses it. */
+int pal_disk_is_free(struct pal *p, const char *path, int fd, bool read_only, struct pal_error *e);
+/* Visit each disk of a living domain that stands on it. */
+void pal_disk_users(struct pal *p, int fd,
+                    void (*visit)(const struct pal_device *d, const char *domain, bool read_only,
+                                  void *data),
+                    void *data);
+
 /* Set up again the guards of all interfaces: whoever flushed the host's rules took them away. */
 int pal_devices_guard(struct pal *p, struct pal_error *e);
 

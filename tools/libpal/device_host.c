@@ -176,6 +176,10 @@ int pal_host_make_overlay(const struct pal_disk *disk, struct pal_error *e)
         rc = pal_fail(e, PAL_DEV_SOURCE, "%s: %s", disk->base, strerror(errno));
     if (S_ISBLK(st.st_mode))
         st.st_size = lseek(fd, 0, SEEK_END);
+    if (!rc && overlay_is(fd)) {
+        rc = pal_fail(e, PAL_DEV_SOURCE, "the base %s is an overlay itself", disk->base);
+        pal_remedy(e, "make an image of it: `pal disk flatten %s IMAGE`", disk->base);
+    }
     if (!rc && overlay_create(disk->source, disk->base, &st, 0, why))
         rc = pal_fail(e, PAL_DEV_SOURCE, "the overlay %s cannot be made: %s", disk->source, why);
     close(fd);

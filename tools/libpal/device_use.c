@@ -97,7 +97,7 @@ int device_check_disk(struct pal *p, const char *path, int source, bool read_onl
         s.id = (struct pal_backing){st.st_dev, st.st_ino, true, read_only};
         *backing = s.id;
     }
-    if (!device_each(p, look_at_disk, &s))
+    if (p && !device_each(p, look_at_disk, &s))
         return -1;
     for (unsigned ms = 0; (loop = other_loop(&s, own)); ms += STEP_MS) {
         if (ms >= LEAVING_MS) {
@@ -108,6 +108,49 @@ int device_check_disk(struct pal *p, const char *path, int source, bool read_onl
         nanosleep(&step, NULL);
     }
     return 0;
+}
+
+int pal_disk_is_free(struct pal *p, const char *path, int fd, bool read_only, struct pal_error *e)
+{
+    struct pal_backing ignored;
+
+    return device_check_disk(p, path, fd, read_only, &ignored, e);
+}
+
+struct user_search {
+    struct pal *p;
+    struct pal_backing id;
+    void (*visit)(const struct pal_device *d, const char *domain, bool read_only, void *data);
+    void *data;
+};
+
+static bool look_at_user(const struct pal_device *d, void *data)
+{
+    struct user_search *s = data;
+    char name[PAL_NAME_MAX + 1];
+
+    for (unsigned i = 0; i < d->backings; i++) {
+        if (!is_same(&d->backing[i], &s->id) || !is_alive(s->p, d->domain))
+            continue;
+        pal_domain_name(s->p, d->domain, name);
+        s->visit(d, name, d->backing[i].is_read_only, s->data);
+    }
+    return true;
+}
+
+void pal_disk_users(struct pal *p, int fd,
+                    void (*visit)(const struct pal_device *d, const char *domain, bool read_only,
+                                  void *data),
+                    void *data)
+{
+    struct user_search s = {.p = p, .visit = visit, .data = data};
+    struct stat st;
+
+    if (fstat(fd, &st))
+        return;
+    s.id = S_ISBLK(st.st_mode) ? pal_host_backing(st.st_rdev, true)
+                               : (struct pal_backing){st.st_dev, st.st_ino, true, true};
+    device_each(p, look_at_user, &s);
 }
 
 struct nic_search {

@@ -8,7 +8,7 @@
 /* Both with the lock "devices" held, so that what is free now is still free when it is published. */
 
 /* A disk may have one writer, or any number of readers: domains, and loop devices of domain 0.
- * source: the file or block device, opened; *backing says what it is. */
+ * source: the file or block device, opened; *backing says what it is. p: NULL where there are no domains. */
 int device_check_disk(struct pal *p, const char *path, int source, bool read_only,
                       struct pal_backing *backing, struct pal_error *e);
 /* No two interfaces have the same MAC or the same <ip>. */

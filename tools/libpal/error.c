@@ -73,6 +73,13 @@ static const struct {
     [PAL_DEV_DAEMON] = {"PAL-DEV-009", PAL_EXIT_NO_ACCESS,
                         "start it: `systemctl start pal-blkd`; or let the kernel serve the disk: "
                         "<driver name='phy'/>"},
+    [PAL_DISK_FILE] = {"PAL-DSK-001", PAL_EXIT_FAILURE,
+                       "check path and permissions, and whether there is room"},
+    [PAL_DISK_DAMAGED] = {"PAL-DSK-002", PAL_EXIT_FAILURE,
+                          "take a copy of it that is sound; its base is not touched by this"},
+    [PAL_DISK_BASE] = {"PAL-DSK-003", PAL_EXIT_FAILURE,
+                       "bring the base back as it was, or see `pal disk rebase` in pal(1)"},
+    [PAL_DISK_SIZE] = {"PAL-DSK-004", PAL_EXIT_FAILURE, "`pal disk info FILE` shows its size"},
     [PAL_SAVE_WRITE] = {"PAL-SAV-001", PAL_EXIT_FAILURE,
                         "nothing was left behind; make room, or name another place"},
     [PAL_SAVE_STOPPED] = {"PAL-SAV-002", PAL_EXIT_FAILURE, "run it again when you wish"},

@@ -58,6 +58,18 @@ int pal_domain_frames(struct pal_hv *hv, uint32_t domain, pal_frame_visit visit,
     return rc;
 }
 
+int pal_domain_read(struct pal_hv *hv, uint32_t domain, struct pal_read_call *call,
+                    const uint64_t *list, unsigned count, void *to, struct pal_error *e)
+{
+    const struct pal_read read = {domain, count, (uintptr_t)list, (uintptr_t)to};
+
+    _Static_assert(sizeof(read) == sizeof(*call), "room for the request");
+    memcpy(call, &read, sizeof(read));
+    if (xencall2(hv->call, __HYPERVISOR_pal_op, PALOP_read, (uintptr_t)call) < 0)
+        return pal_hv_refused(e, "to show the domain's memory");
+    return 0;
+}
+
 /* ---- contexts ---- */
 
 static int get_context(struct pal_hv *hv, uint32_t domain, unsigned vcpu, struct pal_vcpu_state *s,

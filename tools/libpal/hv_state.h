@@ -17,6 +17,14 @@ typedef int (*pal_frame_visit)(void *data, const struct pal_own_frame *frame, st
 int pal_domain_frames(struct pal_hv *hv, uint32_t domain, pal_frame_visit visit, void *data,
                       struct pal_error *e);
 
+/* Copy pages of a domain, by machine frame numbers: cheaper than to map and unmap what is looked at once. `list` and `to` are the
+ * caller's in memory for hypercalls (hv_buffer.h), and so is `call`, room for the request. */
+struct pal_read_call {
+    uint64_t words[3];
+};
+int pal_domain_read(struct pal_hv *hv, uint32_t domain, struct pal_read_call *call,
+                    const uint64_t *list, unsigned count, void *to, struct pal_error *e);
+
 /* ---- virtual CPUs ---- */
 
 #define PAL_MSRS_MOST 16

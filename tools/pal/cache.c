@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "libpal/hv_own.h"
-#include "libpal/interrupt.h"
 #include "libpal/progress.h"
 #include "libpal/warm.h"
 #include "size.h"
@@ -499,11 +498,7 @@ static int warm(struct call *c, struct pal *p)
     return with_image(c, p, warm_image, "are in the cache");
 }
 
-static const struct {
-    const char *name;
-    int (*act)(struct call *c, struct pal *p);
-    unsigned least, most; /* words */
-} actions[] = {
+static const struct verb_act acts[] = {
     {"show", show, 1, 1},
     {"drop", drop, 1, ARGUMENTS_MAX},
     {"on", turn_on, 1, ARGUMENTS_MAX},
@@ -511,33 +506,8 @@ static const struct {
     {"limit", limit, 2, 3},
     {"record", record, 2, 2},
     {"warm", warm, 2, 2},
+    {0},
 };
-
-static int run(struct call *c)
-{
-    const char *word = c->arguments ? c->argument[0] : "show";
-    struct pal p;
-    int rc;
-
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        if (strcmp(word, actions[i].name))
-            continue;
-        if (c->arguments && (c->arguments < actions[i].least || c->arguments > actions[i].most))
-            break;
-        pal_failed_to(&c->error, "cache %s failed", word);
-        if (pal_open(&p, &c->error))
-            return 1;
-        pal_interrupt_catch();
-        rc = actions[i].act(c, &p);
-        pal_interrupt_release();
-        pal_close(&p);
-        return rc ? 1 : 0;
-    }
-    pal_fail(&c->error, PAL_USE_ARGUMENTS,
-             "it is `show`, `drop [IMAGE...]`, `on [DOMAIN...]`, `off [DOMAIN...]`, "
-             "`limit SIZE|none [DOMAIN]`, `record IMAGE` or `warm IMAGE`");
-    return 1;
-}
 
 const struct verb verb_cache = {
     .name = "cache",
@@ -551,6 +521,9 @@ const struct verb verb_cache = {
     .most = ARGUMENTS_MAX,
     .words = WORDS_DOMAIN,
     .options = options,
+    .acts = acts,
+    .act_words = "`show`, `drop [IMAGE...]`, `on [DOMAIN...]`, `off [DOMAIN...]`, "
+                 "`limit SIZE|none [DOMAIN]`, `record IMAGE` or `warm IMAGE`",
     .option = option,
-    .run = run,
+    .run = verb_act,
 };

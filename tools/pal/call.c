@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "libpal/interrupt.h"
 #include "libpal/progress.h"
 
 #define KEY_JSON     0x1000
@@ -271,6 +272,52 @@ int verb_all_guests(struct call *c, verb_together action)
 int verb_each_domain(struct call *c, verb_action action)
 {
     return each(c, action, pal_domain_find);
+}
+
+/* NULL: there is no such act, or not with so many words. */
+static const struct verb_act *find_act(const struct call *c)
+{
+    const struct verb_act *a = c->verb->acts;
+
+    if (!c->arguments)
+        return a;
+    while (a->word && strcmp(a->word, c->argument[0]))
+        a++;
+    return a->word && c->arguments >= a->least && c->arguments <= a->most ? a : NULL;
+}
+
+static int do_act(struct call *c, bool apart)
+{
+    const struct verb_act *a = find_act(c);
+    struct pal p;
+    int rc;
+
+    if (!a) {
+        pal_fail(&c->error, PAL_USE_ARGUMENTS, "it is %s", c->verb->act_words);
+        return 1;
+    }
+    rc = apart ? 0 : pal_open(&p, &c->error);
+    if (!rc) {
+        pal_interrupt_catch();
+        rc = a->act(c, apart ? NULL : &p);
+        pal_interrupt_release();
+        if (!apart)
+            pal_close(&p);
+    }
+    if (!rc)
+        return 0;
+    pal_failed_to(&c->error, "%s %s failed", c->verb->name, a->word);
+    return 1;
+}
+
+int verb_act(struct call *c)
+{
+    return do_act(c, false);
+}
+
+int verb_act_apart(struct call *c)
+{
+    return do_act(c, true);
 }
 
 double verb_now(void)

@@ -10,7 +10,7 @@
 static const char head[] =
     "# bash completion of pal; made by `pal completion bash`\n"
     "_pal() {\n"
-    "    local current=${COMP_WORDS[COMP_CWORD]} options= words=none option=\n"
+    "    local current=${COMP_WORDS[COMP_CWORD]} options= words=none acts= option=\n"
     "    local before=${COMP_WORDS[COMP_CWORD - 1]} verbs=\"";
 static const char middle[] = "\"\n"
                              "    COMPREPLY=()\n"
@@ -31,6 +31,10 @@ static const char tail[] =
     "            COMPREPLY=($(compgen -W \"auto bar json none\" -- \"$current\"))\n"
     "        return\n"
     "    fi\n"
+    "    if [ -n \"$acts\" ] && [ \"$COMP_CWORD\" = 2 ] && [[ $current != -* ]]; then\n"
+    "        COMPREPLY=($(compgen -W \"$acts\" -- \"$current\"))\n"
+    "        return\n"
+    "    fi\n"
     "    case $current:$words in\n"
     "    -*)\n"
     "        COMPREPLY=($(compgen -W \"$options\" -- \"$current\"))\n"
@@ -38,8 +42,11 @@ static const char tail[] =
     "    *:domains)\n"
     "        COMPREPLY=($(compgen -W \"$(pal list -o NAME 2>/dev/null | tail -n +2)\" -- "
     "\"$current\"));;\n"
-    "    *:files)\n"
+    "    *:xml)\n"
     "        COMPREPLY=($(compgen -f -X '!*.xml' -- \"$current\") $(compgen -d -- \"$current\"))\n"
+    "        compopt -o filenames;;\n"
+    "    *:files)\n"
+    "        COMPREPLY=($(compgen -f -- \"$current\"))\n"
     "        compopt -o filenames;;\n"
     "    *:shells) COMPREPLY=($(compgen -W bash -- \"$current\"));;\n"
     "    *:verbs) COMPREPLY=($(compgen -W \"$verbs\" -- \"$current\"));;\n"
@@ -49,11 +56,9 @@ static const char tail[] =
 
 static void print_verb(FILE *out, const struct verb *v)
 {
-    static const char *const words[] = {[WORDS_NONE] = "none",
-                                        [WORDS_DOMAIN] = "domains",
-                                        [WORDS_FILE] = "files",
-                                        [WORDS_VERB] = "verbs",
-                                        [WORDS_SHELL] = "shells"};
+    static const char *const words[] = {
+        [WORDS_NONE] = "none",  [WORDS_DOMAIN] = "domains", [WORDS_XML] = "xml",
+        [WORDS_FILE] = "files", [WORDS_VERB] = "verbs",     [WORDS_SHELL] = "shells"};
 
     fprintf(out, "    %s", v->name);
     for (const char *p = v->aliases; p && *p;) {
@@ -65,7 +70,10 @@ static void print_verb(FILE *out, const struct verb *v)
     fprintf(out, ") options=\"--json --help%s", v->progress ? " --progress=" : "");
     for (const struct argp_option *o = v->options; o && o->name; o++)
         fprintf(out, " --%s%s", o->name, o->arg ? "=" : "");
-    fprintf(out, "\" words=%s;;\n", words[v->words]);
+    fprintf(out, "\" words=%s", words[v->words]);
+    for (const struct verb_act *a = v->acts; a && a->word; a++)
+        fprintf(out, "%s%s", a == v->acts ? " acts=\"" : " ", a->word);
+    fprintf(out, "%s;;\n", v->acts ? "\"" : "");
 }
 
 static void print_bash(FILE *out)

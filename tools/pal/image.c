@@ -71,10 +71,12 @@ static void info_text(const char *path, const struct image_info *i)
     }
 }
 
-static int info(struct call *c, const char *path)
+static int info(struct call *c, struct pal *p)
 {
+    const char *path = c->argument[1];
     struct image_info i;
 
+    (void)p;
     if (image_info_read(path, &i, &c->error))
         return -1;
     if (c->json) {
@@ -94,12 +96,14 @@ static bool go_on(void *context, const struct image_progress *at)
     return !pal_interrupt_check(context);
 }
 
-static int verify(struct call *c, const char *path)
+static int verify(struct call *c, struct pal *p)
 {
     struct image_reader_options o = {.progress = go_on, .progress_context = &c->error};
+    const char *path = c->argument[1];
     bool input = !strcmp(path, "-");
     struct image_info i;
 
+    (void)p;
     if (image_verify(input ? "standard input" : path, input ? 0 : -1, &o, &i, &c->error))
         return -1;
     if (c->json) {
@@ -128,12 +132,13 @@ static bool show_range(void *context, uint32_t gfn, uint32_t count, enum image_d
     return !pal_interrupt_check(&c->error);
 }
 
-static int diff(struct call *c, const char *first, const char *second)
+static int diff(struct call *c, struct pal *p)
 {
     struct image_diff d;
     uint64_t all;
 
-    if (image_diff(first, second, show_range, c, &d, &c->error))
+    (void)p;
+    if (image_diff(c->argument[1], c->argument[2], show_range, c, &d, &c->error))
         return -1;
     all = d.differ[0] + d.differ[1] + d.differ[2] + d.differ[3];
     if (c->json) {
@@ -156,26 +161,12 @@ static int diff(struct call *c, const char *first, const char *second)
     return 0;
 }
 
-static int run(struct call *c)
-{
-    const char *what = c->argument[0];
-    int rc;
-
-    pal_interrupt_catch();
-    if (!strcmp(what, "info") && c->arguments == 2)
-        rc = info(c, c->argument[1]);
-    else if (!strcmp(what, "verify") && c->arguments == 2)
-        rc = verify(c, c->argument[1]);
-    else if (!strcmp(what, "diff") && c->arguments == 3)
-        rc = diff(c, c->argument[1], c->argument[2]);
-    else
-        rc = pal_fail(&c->error, PAL_USE_ARGUMENTS,
-                      "it is `info FILE`, `verify FILE` or `diff FILE FILE`");
-    pal_interrupt_release();
-    if (rc)
-        pal_failed_to(&c->error, "image %s failed", what);
-    return rc ? 1 : 0;
-}
+static const struct verb_act acts[] = {
+    {"info", info, 2, 2},
+    {"verify", verify, 2, 2},
+    {"diff", diff, 3, 3},
+    {0},
+};
 
 const struct verb verb_image = {
     .name = "image",
@@ -188,6 +179,8 @@ const struct verb verb_image = {
     .most = 3,
     .words = WORDS_FILE,
     .options = options,
+    .acts = acts,
+    .act_words = "`info FILE`, `verify FILE` or `diff FILE FILE`",
     .option = option,
-    .run = run,
+    .run = verb_act_apart,
 };

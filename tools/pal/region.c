@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "libpal/interrupt.h"
 #include "libpal/region.h"
 #include "size.h"
 
@@ -283,43 +282,15 @@ static int destroy(struct call *c, struct pal *p)
     return 0;
 }
 
-static const struct {
-    const char *name;
-    int (*act)(struct call *c, struct pal *p);
-    unsigned least, most; /* words */
-} actions[] = {
+static const struct verb_act acts[] = {
     {"create", create, 3, 3},
     {"list", list, 1, 1},
     {"info", info, 2, 2},
     {"allow", allow, 3, ARGUMENTS_MAX},
     {"revoke", revoke, 3, ARGUMENTS_MAX},
     {"destroy", destroy, 2, ARGUMENTS_MAX},
+    {0},
 };
-
-static int run(struct call *c)
-{
-    struct pal p;
-    int rc;
-
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        if (strcmp(c->argument[0], actions[i].name))
-            continue;
-        if (c->arguments < actions[i].least || c->arguments > actions[i].most)
-            break;
-        pal_failed_to(&c->error, "region %s failed", actions[i].name);
-        if (pal_open(&p, &c->error))
-            return 1;
-        pal_interrupt_catch();
-        rc = actions[i].act(c, &p);
-        pal_interrupt_release();
-        pal_close(&p);
-        return rc ? 1 : 0;
-    }
-    pal_fail(&c->error, PAL_USE_ARGUMENTS,
-             "it is `create NAME SIZE`, `list`, `info NAME`, `allow NAME DOMAIN:rw|DOMAIN:ro...`, "
-             "`revoke NAME DOMAIN...` or `destroy NAME...`");
-    return 1;
-}
 
 const struct verb verb_region = {
     .name = "region",
@@ -333,6 +304,9 @@ const struct verb verb_region = {
     .most = ARGUMENTS_MAX,
     .words = WORDS_DOMAIN,
     .options = options,
+    .acts = acts,
+    .act_words = "`create NAME SIZE`, `list`, `info NAME`, `allow NAME DOMAIN:rw|DOMAIN:ro...`, "
+                 "`revoke NAME DOMAIN...` or `destroy NAME...`",
     .option = option,
-    .run = run,
+    .run = verb_act,
 };

@@ -204,7 +204,7 @@ const struct verb verb_run = {
         "SIGINT and SIGTERM ask the guest to shut down; the second one, or two minutes, end it.",
     .least = 1,
     .most = 1,
-    .words = WORDS_FILE,
+    .words = WORDS_XML,
     .own_status = true,
     .progress = true,
     .run = run,

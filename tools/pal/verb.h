@@ -23,7 +23,14 @@ struct call {
 };
 
 /* What the words after the verb are, for completion. */
-enum verb_words { WORDS_NONE, WORDS_DOMAIN, WORDS_FILE, WORDS_VERB, WORDS_SHELL };
+enum verb_words { WORDS_NONE, WORDS_DOMAIN, WORDS_XML, WORDS_FILE, WORDS_VERB, WORDS_SHELL };
+
+/* What a verb does that is said by its first word. */
+struct verb_act {
+    const char *word;
+    int (*act)(struct call *c, struct pal *p); /* 0, or -1 with the error */
+    unsigned least, most;                      /* words, this one with them */
+};
 
 struct verb {
     const char *name;
@@ -35,6 +42,8 @@ struct verb {
     bool progress;         /* it may take long: --progress */
     unsigned least, most;  /* arguments */
     enum verb_words words;
+    const struct verb_act *acts;       /* for verb_act(); ends with a zero; otherwise NULL */
+    const char *act_words;             /* all of them with their words, for who gave wrong ones */
     const struct argp_option *options; /* ends with a zero; may be NULL */
     /* One option. False: its value is not good, and the error says why. May be NULL. */
     bool (*option)(struct call *c, int key, const char *value);
@@ -53,6 +62,11 @@ bool verb_asks_json(int argc, char **argv);
 
 /* A positive number up to most; otherwise the error is set. */
 bool verb_number(struct call *c, const char *value, unsigned long most, unsigned long *number);
+
+/* Do the act that the first word says, the first of them when there are no words. With the machine open, interrupts noted. */
+int verb_act(struct call *c);
+/* The same, and the machine is not opened: the acts get NULL. */
+int verb_act_apart(struct call *c);
 
 /* For verbs that act on each of the named domains: open, find, act, tell. */
 typedef int (*verb_action)(struct call *c, struct pal *p, struct pal_domain *d);

@@ -22,6 +22,7 @@ const struct verb *const verbs[] = {
     &verb_attach,
     &verb_detach,
     &verb_devices,
+    &verb_disk,
     &verb_guard,
     &verb_rename,
     &verb_set,

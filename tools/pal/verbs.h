@@ -11,6 +11,7 @@ extern const struct verb verb_create;
 extern const struct verb verb_destroy;
 extern const struct verb verb_detach;
 extern const struct verb verb_devices;
+extern const struct verb verb_disk;
 extern const struct verb verb_dmesg;
 extern const struct verb verb_doctor;
 extern const struct verb verb_guard;

@@ -107,7 +107,11 @@ static bool look(const struct call *c, struct pal *p)
     return again;
 }
 
-/* Something has ended, or it is time to look again; the logs are kept short meanwhile. False: the store is gone. */
+/*
+ * Something has ended, or it is time to look again. Meanwhile the logs are kept short, and the store's daemon is asked something:
+ * Linux may miss to tell it of a guest's event, and then tells of none until somebody else speaks to it (tools/ubc/main.c
+ * has why). False: the store is gone.
+ */
 static bool wait_for_end(struct pal *p, bool again)
 {
     struct pollfd fd = {.fd = xs_fileno(p->store.xs), .events = POLLIN};
@@ -116,6 +120,7 @@ static bool wait_for_end(struct pal *p, bool again)
 
     do {
         trim_logs(LOG_DIRECTORY);
+        free(xs_get_domain_path(p->store.xs, 0));
         if (poll(&fd, 1, again ? AGAIN_MS : TRIM_MS) <= 0) {
             ok = true;
             event = NULL;

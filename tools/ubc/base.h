@@ -10,14 +10,17 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "io.h"
 #include "libpal/identity.h"
 
-#define BASE_PAGE 4096u
+#define BASE_PAGE  4096u
+#define BASE_LANES 8u /* queues of reads: domains that read much share one with few others */
 
 struct base {
     struct base *next;
     unsigned users;
     int fd;
+    struct io_lane lane[BASE_LANES];
     bool is_file;  /* of a block device nobody tells when it changes: not cached */
     uint64_t size; /* bytes that disks see, whole sectors; stays */
     struct identity identity;

@@ -20,9 +20,14 @@
 
 #define PATH         256u
 #define TOKEN_BACK   "back"
-#define WATCHES_MOST 32u
+#define MARK_OPEN    "open"
+#define MARK_LOST    "lost"
+#define WATCHES_MOST 512u
+#define OURS_MOST    32u
 #define RETRY_MS     50
+#define ASK_MS       1000
 #define RETRIES      600u /* half a minute */
+#define BUSY_RETRIES 20u
 
 static struct xs_handle *store;
 static xenevtchn_handle *events;
@@ -78,24 +83,32 @@ static unsigned state_of(const char *directory)
     return read_number(directory, "state", &state) ? state : XenbusStateUnknown;
 }
 
-static void set_state(struct device *v, unsigned state)
+/* Only where the device's nodes are still there: writing would make those again that were removed meanwhile. */
+static void write_while_there(const struct device *v, const char *path, const char *text)
 {
-    char path[PATH], text[4];
+    char state[PATH];
     xs_transaction_t t;
     unsigned length;
 
-    /* Only where the node is still there: writing would make those again that were removed meanwhile. */
-    snprintf(path, sizeof(path), "%s/state", v->back);
-    snprintf(text, sizeof(text), "%u", state);
+    snprintf(state, sizeof(state), "%s/state", v->back);
     do {
         char *now;
 
         t = xs_transaction_start(store);
-        now = t ? xs_read(store, t, path, &length) : NULL;
+        now = t ? xs_read(store, t, state, &length) : NULL;
         if (now)
             xs_write(store, t, path, text, (unsigned)strlen(text));
         free(now);
     } while (t && !xs_transaction_end(store, t, false) && errno == EAGAIN);
+}
+
+static void set_state(struct device *v, unsigned state)
+{
+    char path[PATH], text[4];
+
+    snprintf(path, sizeof(path), "%s/state", v->back);
+    snprintf(text, sizeof(text), "%u", state);
+    write_while_there(v, path, text);
     v->state = state;
 }
 
@@ -103,7 +116,7 @@ static void complain(struct device *v, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 static void complain(struct device *v, const char *format, ...)
 {
-    char directory[PATH], text[OPENER_WHY];
+    char path[PATH], text[OPENER_WHY];
     va_list list;
 
     va_start(list, format);
@@ -111,20 +124,45 @@ static void complain(struct device *v, const char *format, ...)
     va_end(list);
     if (disk_may_complain(&v->disk))
         fprintf(stderr, "pal-blkd: domain %u disk %u: %s\n", v->disk.domain, v->disk.number, text);
-    snprintf(directory, sizeof(directory), "/local/domain/0/error/backend/palblk/%u/%u",
-             v->disk.domain, v->disk.number);
-    write_text(directory, "error", "%s", text);
+    /* The next device of this name must not begin with it. */
+    snprintf(path, sizeof(path), "/local/domain/0/error/backend/palblk/%u/%u/error", v->disk.domain,
+             v->disk.number);
+    write_while_there(v, path, text);
 }
 
-static void mark_taken(const struct device *v, bool taken)
+/* The mark of a disk that is open; NULL: it is not. It outlives this process. */
+static void mark_taken(const struct device *v, const char *mark)
 {
     char path[PATH];
 
     snprintf(path, sizeof(path), OPENER_TAKEN "/%u-%u", v->disk.domain, v->disk.number);
-    if (taken)
-        xs_write(store, XBT_NULL, path, "open", 4);
+    if (mark)
+        xs_write(store, XBT_NULL, path, mark, (unsigned)strlen(mark));
     else
         xs_rm(store, XBT_NULL, path);
+}
+
+static void lost(void *owner)
+{
+    struct device *v = owner;
+
+    mark_taken(v, MARK_LOST);
+    if (v->ending < DEVICE_GONE)
+        complain(v, "the disk below failed a flush: answered writes may be lost; writes and "
+                    "flushes fail until it is attached anew");
+}
+
+/* Did one that served it before see a flush fail? */
+static bool was_lost(const struct device *v)
+{
+    char name[24], *mark;
+    bool same;
+
+    snprintf(name, sizeof(name), "%u-%u", v->disk.domain, v->disk.number);
+    mark = read_text(OPENER_TAKEN, name);
+    same = mark && !strcmp(mark, MARK_LOST);
+    free(mark);
+    return same;
 }
 
 /* ---- connecting ---- */
@@ -223,7 +261,7 @@ static void drop(struct device *v)
     *link = v->next;
     snprintf(path, sizeof(path), "%s/state", v->front);
     xs_unwatch(store, path, v->token);
-    mark_taken(v, false);
+    mark_taken(v, NULL);
     free(v);
 }
 
@@ -336,27 +374,47 @@ static void offer(struct device *v)
     write_text(v->back, "info", "%u", volume->read_only ? VDISK_READONLY : 0);
 }
 
-/* Open what it stands for. */
+/* Open what it stands for; opened() comes when it is. */
 static void open_images(struct device *v)
 {
-    struct opener_question q = {v->disk.domain, v->disk.number};
-    struct opener_answer a = {0};
-    int files[OPENER_FILES];
+    static uint32_t serial;
+    struct opener_question q = {v->disk.domain, v->disk.number, 0};
+
+    if (v->asked)
+        return;
+    serial += serial == UINT32_MAX ? 2 : 1;
+    v->asked = q.serial = serial;
+    if (!opener_ask(opener_socket, &q))
+        exit(1); /* whoever starts us is gone */
+}
+
+/* In use: by what an earlier server had begun, however long that takes, if the guest waits for it. */
+static bool try_again(struct device *v, const char *why)
+{
+    bool again = v->tries < RETRIES || state_of(v->back) == XenbusStateConnected;
+
+    if (again && v->tries++ == RETRIES)
+        complain(v, "%s; waiting", why);
+    return again;
+}
+
+static void opened(struct device *v, struct opener_answer *a, const int files[OPENER_FILES])
+{
     char path[PATH];
 
-    if (!opener_ask(opener_socket, &q, &a, files))
-        exit(1); /* whoever starts us is gone */
-    if (a.error == EAGAIN && v->tries < RETRIES) {
-        v->tries++;
+    if ((a->error == EAGAIN && try_again(v, a->why)) ||
+        (a->error == EBUSY && v->tries++ < BUSY_RETRIES))
         return;
-    }
     v->tries = 0;
-    if (a.error || device_open(v, &a, files)) {
-        complain(v, "%s", a.why);
+    if (a->error || device_open(v, a, files)) {
+        complain(v, "%s", a->why);
         v->failed = true;
         return;
     }
-    mark_taken(v, true);
+    v->disk.volume->lost = was_lost(v);
+    v->disk.volume->on_loss = lost;
+    v->disk.volume->owner = v;
+    mark_taken(v, v->disk.volume->lost ? MARK_LOST : MARK_OPEN);
     v->state = state_of(v->back);
     if (v->state != XenbusStateConnected)
         offer(v);
@@ -373,6 +431,26 @@ static struct device *find(uint32_t domain, uint32_t number)
     while (v && (v->disk.domain != domain || v->disk.number != number))
         v = v->next;
     return v;
+}
+
+void bus_opened(void)
+{
+    struct opener_answer a;
+    int files[OPENER_FILES];
+    struct device *v;
+
+    if (!opener_hear(opener_socket, &a, files))
+        exit(0); /* it is gone */
+    v = find(a.question.domain, a.question.number);
+    if (v && v->asked == a.question.serial) {
+        v->asked = 0;
+        opened(v, &a, files);
+    } else { /* the device went meanwhile */
+        for (unsigned i = 0; i < OPENER_FILES; i++) {
+            if (files[i] >= 0)
+                close(files[i]);
+        }
+    }
 }
 
 static void add(uint32_t domain, uint32_t number, const char *back, const char *front)
@@ -407,11 +485,15 @@ static void look_at(uint32_t domain, uint32_t number)
         free(front);
         front = NULL;
     }
-    /* One that was taken away, and whose nodes are still there, does not come back. */
-    bool over = front && state_of(back) == XenbusStateClosed &&
-                !(read_number(back, "online", &online) && online);
+    /* One that was taken away does not come back, whether its nodes are still there or were removed while we looked. */
+    unsigned state = front ? state_of(back) : XenbusStateUnknown;
+    bool over = state == XenbusStateUnknown ||
+                (state == XenbusStateClosed && !(read_number(back, "online", &online) && online));
     if (!v && front && !over) {
         add(domain, number, back, front);
+    } else if (v && v->failed && front && !over) {
+        v->failed = false; /* somebody wrote to its nodes, or made them anew: it may open now */
+        open_images(v);
     } else if (v && !front && !v->disk.volume) {
         drop(v);
     } else if (v && !front && v->ending < DEVICE_ENDS) {
@@ -490,7 +572,7 @@ static void handle_watch(const char *path, const char *token)
     } else if (sscanf(token, "%u/%u", &domain, &number) == 2) {
         v = find(domain, number);
         if (v)
-            front_changed(v);
+            v->changed = true;
     }
 }
 
@@ -498,17 +580,26 @@ void bus_watch(void)
 {
     char **watch = NULL;
 
-    /* A guest can write to its half for ever: after some the disks have their turn. */
-    for (unsigned i = 0; i < WATCHES_MOST; i++) {
+    /* A guest can write to its half for ever. So many are taken at once that they do not pile up; what they tell of is looked at
+     * once; then the disks have their turn. */
+    for (unsigned i = 0, ours = 0; i < WATCHES_MOST && ours < OURS_MOST; i++) {
         watch = xs_check_watch(store);
         if (!watch)
             break;
+        ours += !strcmp(watch[XS_WATCH_TOKEN], TOKEN_BACK);
         handle_watch(watch[XS_WATCH_PATH], watch[XS_WATCH_TOKEN]);
         free(watch);
     }
     if (!watch && errno != EAGAIN) {
         fprintf(stderr, "pal-blkd: the store is gone: %s\n", strerror(errno));
         exit(1);
+    }
+    for (struct device *v = all, *next; v; v = next) {
+        next = v->next;
+        if (v->changed) {
+            v->changed = false;
+            front_changed(v);
+        }
     }
 }
 
@@ -535,11 +626,15 @@ static int64_t now_ms(void)
 
 int bus_patience(void)
 {
+    int patience = -1;
+
     for (struct device *v = all; v; v = v->next) {
         if (v->tries)
             return RETRY_MS;
+        if (v->ring)
+            patience = ASK_MS;
     }
-    return -1;
+    return patience;
 }
 
 void bus_retry(void)

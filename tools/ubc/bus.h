@@ -13,9 +13,11 @@ struct xenevtchn_handle;
 int bus_open(struct xs_handle *xs, struct xenevtchn_handle *events, int opener);
 /* The store has something to tell. */
 void bus_watch(void);
+/* An answer has come from there. */
+void bus_opened(void);
 /* A guest sent an event. */
 void bus_event(void);
-/* Milliseconds until bus_retry() is wanted; -1: not at all. */
+/* Milliseconds until bus_retry() is wanted, or the event channels are to be asked anew; -1: not at all. */
 int bus_patience(void);
 void bus_retry(void);
 

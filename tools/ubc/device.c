@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool open_overlay(struct volume *v, int live, struct opener_answer *a)
+static bool take_overlay(struct volume *v, int live, struct opener_answer *a)
 {
     char why[OVERLAY_WHY];
 
@@ -15,7 +15,7 @@ static bool open_overlay(struct volume *v, int live, struct opener_answer *a)
         snprintf(a->why, sizeof(a->why), "out of memory");
         return false;
     }
-    if (overlay_open(v->fd, live, v->overlay, why)) {
+    if (overlay_take(v->fd, live, &a->overlay, v->overlay, why)) {
         v->overlay->live_fd = live;
         snprintf(a->why, sizeof(a->why), "the overlay: %s", why);
         return false;
@@ -57,7 +57,7 @@ int device_open(struct device *v, struct opener_answer *a, const int files[OPENE
         snprintf(a->why, sizeof(a->why), "its size cannot be had");
     if (files[OPENER_LIVE] >= 0) {
         if (good)
-            good = open_overlay(volume, files[OPENER_LIVE], a);
+            good = take_overlay(volume, files[OPENER_LIVE], a);
         else
             close(files[OPENER_LIVE]);
     }

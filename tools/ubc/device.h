@@ -24,7 +24,9 @@ struct device {
     unsigned state; /* of our half */
     bool online;    /* our half is still there */
     bool failed;
+    bool changed;   /* the guest's half has */
     unsigned tries; /* not 0: to be opened again before long */
+    uint32_t asked; /* not 0: the question that the opener has */
     enum device_ending ending;
     void *ring;
     unsigned pages, port;

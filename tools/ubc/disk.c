@@ -206,6 +206,22 @@ static bool take_all(struct disk *d)
 
 /* ---- answering ---- */
 
+/*
+ * Linux's driver takes an error of an empty flush for a missing feature and tells its user that all is well, but not
+ * another negative number; in both cases it never sends a flush again. So after a failed one writes that have no answer yet,
+ * and all later ones, must fail: nobody would hear that they are not durable.
+ */
+static int16_t status_of(const struct disk *d, const struct request *r)
+{
+    enum request_kind kind = r->what.kind;
+
+    if (r->status == BLKIF_RSP_ERROR && (kind == REQUEST_FLUSH || kind == REQUEST_BARRIER))
+        return REQUEST_NOT_FLUSHED;
+    if (d->volume->lost && kind == REQUEST_WRITE)
+        return BLKIF_RSP_ERROR;
+    return r->status;
+}
+
 static void answer(struct disk *d)
 {
     bool any = false;
@@ -215,7 +231,7 @@ static void answer(struct disk *d)
 
         if (!r->done)
             break;
-        ring_answer(&d->ring, r->what.id, r->what.operation, r->status);
+        ring_answer(&d->ring, r->what.id, r->what.operation, status_of(d, r));
         *at = NULL;
         free(r);
         any = true;

@@ -36,6 +36,7 @@ struct disk {
     void (*notify)(struct disk *d); /* send the guest an event */
     void (*idle)(struct disk *d);   /* closing, and nothing is under way any more */
     unsigned complaints;
+    bool shut_out; /* the cache said so when it was asked last: off, or not for this domain */
     uint64_t reads, hits, writes; /* pieces of reads; those that the cache had */
 };
 
@@ -48,10 +49,12 @@ struct request {
     uint8_t *buffer;
     size_t buffer_size;
     /* A read: which pieces are at the guest already; a piece is a part of a segment within one page of the disk. */
-    uint64_t there[REQUEST_SEGMENTS * 2 / 64];
+    uint64_t there[REQUEST_PIECES / 64];
+    /* Those that wait for a read that was under way: the cache is asked when it has ended. */
+    uint64_t joined[REQUEST_PIECES / 64];
     /* A write: the bytes that go to the disk, with what had to be filled in. */
     uint64_t from, to;
-    unsigned fills; /* under way */
+    unsigned fills; /* and what else the data wait for */
     struct io io;
     struct volume_flush flush;
 };
@@ -86,7 +89,7 @@ bool disk_write_waits(const struct request *r, const struct request *before);
 /* For whom it reads a base. */
 static inline uint32_t disk_reader(const struct disk *d)
 {
-    return d->volume->cached ? d->domain : FETCH_PRIVATE;
+    return d->domain | (d->volume->cached && !d->shut_out ? 0 : FETCH_PRIVATE);
 }
 /* A part has ended. */
 void disk_part_end(struct request *r, int result);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reading. Pieces of base images are asked for in the buffer cache first, for all requests of a round together; what it
- * has it copies straight into the guest's pages. Everything else comes into the request's buffer, from there to the guest when all is there.
+ * has it copies straight into the guest's pages. A piece whose page somebody else's read is bringing waits for that and asks then: however
+ * many want a page at once, one of them misses. Everything else comes into the request's buffer, from there to the guest when all is there.
  */
 #include "disk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,117 +39,6 @@ struct own_part {
     struct request *request;
 };
 
-static void mark_there(struct request *r, unsigned piece)
-{
-    r->there[piece / 64] |= 1ull << piece % 64;
-}
-
-static bool is_there(const struct request *r, unsigned piece)
-{
-    return r->there[piece / 64] >> piece % 64 & 1;
-}
-
-static void fetched(void *owner, int result)
-{
-    disk_part_end(owner, result);
-}
-
-static void fetch_piece(struct request *r, size_t at, uint64_t page, unsigned start,
-                        unsigned length)
-{
-    int rc = -ENOMEM;
-
-    if (disk_buffer(r, r->what.size))
-        rc = fetch_want(r->disk->volume->base, page, start, length, r->buffer + at,
-                        disk_reader(r->disk), fetched, r);
-    if (rc)
-        r->status = BLKIF_RSP_ERROR;
-    else
-        r->parts++;
-}
-
-/* Ask the cache; what it has not is fetched. */
-static void ask(void)
-{
-    struct disk *d = gathered.disk;
-    unsigned count = gathered.count;
-    int asked = 0;
-
-    gathered.count = 0;
-    if (count && gathered.object != CACHE_NONE) {
-        asked = cache_copy(gathered.object, d->domain, gathered.piece, count);
-        base_cache_said(d->volume->base, gathered.object, asked);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        const struct cache_piece *piece = &gathered.piece[i];
-        struct request *r = gathered.owner[i].request;
-
-        d->reads++;
-        if (asked > 0 && piece->status == 0) {
-            d->hits++;
-            mark_there(r, gathered.owner[i].number);
-        } else if (r->status == BLKIF_RSP_OKAY) {
-            fetch_piece(r, gathered.owner[i].at, piece->page, piece->start, piece->length);
-        }
-    }
-}
-
-static void gather(struct request *r, unsigned number, const struct request_segment *segment,
-                   unsigned offset, unsigned length, size_t at)
-{
-    uint64_t position = r->what.start + at;
-
-    if (gathered.disk != r->disk || gathered.count == CACHE_BATCH)
-        ask();
-    if (!gathered.count) {
-        gathered.disk = r->disk;
-        gathered.object = r->disk->volume->cached ? base_object(r->disk->volume->base) : CACHE_NONE;
-    }
-    gathered.piece[gathered.count] =
-        (struct cache_piece){.page = position / BASE_PAGE,
-                             .ref = segment->ref,
-                             .start = (uint16_t)(position % BASE_PAGE),
-                             .offset = (uint16_t)(segment->offset + offset),
-                             .length = (uint16_t)length};
-    gathered.owner[gathered.count].request = r;
-    gathered.owner[gathered.count].number = number;
-    gathered.owner[gathered.count++].at = at;
-}
-
-static void own_done(struct io *io, int result)
-{
-    struct own_part *part = (struct own_part *)(void *)io;
-    struct request *r = part->request;
-
-    free(part);
-    disk_part_end(r, result);
-}
-
-/* Read bytes [from, to) of the request from the disk's own file. */
-static void read_own(struct request *r, size_t from, size_t to)
-{
-    struct volume *v = r->disk->volume;
-    struct own_part *part;
-
-    if (from == to)
-        return;
-    part = calloc(1, sizeof(*part));
-    if (!part || !disk_buffer(r, r->what.size)) {
-        free(part);
-        r->status = BLKIF_RSP_ERROR;
-        return;
-    }
-    part->request = r;
-    part->io = (struct io){.kind = IO_READ,
-                           .fd = v->fd,
-                           .buffer = r->buffer + from,
-                           .size = to - from,
-                           .offset = volume_offset(v, r->what.start + from),
-                           .done = own_done};
-    r->parts++;
-    io_begin(&part->io);
-}
-
 /* Walks through the pieces of a request. */
 struct walk {
     unsigned segment, offset; /* bytes into the segment */
@@ -177,6 +68,133 @@ static bool next_piece(const struct request *r, struct walk *w)
     return true;
 }
 
+static void mark(uint64_t *pieces, unsigned piece)
+{
+    pieces[piece / 64] |= 1ull << piece % 64;
+}
+
+static bool is_marked(const uint64_t *pieces, unsigned piece)
+{
+    return pieces[piece / 64] >> piece % 64 & 1;
+}
+
+static void fetched(void *owner, int result)
+{
+    disk_part_end(owner, result);
+}
+
+static void fetch_piece(struct request *r, size_t at, uint64_t page, unsigned start,
+                        unsigned length)
+{
+    int rc = -ENOMEM;
+
+    if (disk_buffer(r, r->what.size))
+        rc = fetch_want(r->disk->volume->base, page, start, length, r->buffer + at,
+                        disk_reader(r->disk), fetched, r);
+    if (rc)
+        r->status = BLKIF_RSP_ERROR;
+    else
+        r->parts++;
+}
+
+/* Ask the cache. What it has not is fetched; or, when this is a request's end, is in its buffer. */
+static void ask(bool at_end)
+{
+    struct disk *d = gathered.disk;
+    unsigned count = gathered.count;
+    int asked = 0;
+
+    gathered.count = 0;
+    if (count && gathered.object != CACHE_NONE) {
+        asked = cache_copy(gathered.object, d->domain, gathered.piece, count);
+        base_cache_said(d->volume->base, gathered.object, asked);
+        d->shut_out = asked == -EPERM;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        const struct cache_piece *piece = &gathered.piece[i];
+        struct request *r = gathered.owner[i].request;
+
+        if (asked > 0 && piece->status == 0) {
+            d->hits++;
+            mark(r->there, gathered.owner[i].number);
+        } else if (!at_end && r->status == BLKIF_RSP_OKAY) {
+            fetch_piece(r, gathered.owner[i].at, piece->page, piece->start, piece->length);
+        }
+    }
+}
+
+static void gather(struct request *r, const struct walk *w)
+{
+    const struct request_segment *segment = &r->what.segment[w->segment];
+    uint64_t position = r->what.start + w->at;
+
+    if (!gathered.count) {
+        gathered.disk = r->disk;
+        gathered.object = r->disk->volume->cached ? base_object(r->disk->volume->base) : CACHE_NONE;
+    }
+    gathered.piece[gathered.count] =
+        (struct cache_piece){.page = position / BASE_PAGE,
+                             .ref = segment->ref,
+                             .start = (uint16_t)(position % BASE_PAGE),
+                             .offset = (uint16_t)(segment->offset + w->offset),
+                             .length = (uint16_t)w->length};
+    gathered.owner[gathered.count].request = r;
+    gathered.owner[gathered.count].number = w->number;
+    gathered.owner[gathered.count++].at = w->at;
+}
+
+/* A piece of the base: joins a read that is under way, or is one to ask for. */
+static void read_base(struct request *r, const struct walk *w)
+{
+    const struct disk *d = r->disk;
+    uint64_t position = r->what.start + w->at, page = position / BASE_PAGE;
+
+    r->disk->reads++;
+    if (fetch_under_way(d->volume->base, page, disk_reader(d))) {
+        mark(r->joined, w->number);
+        fetch_piece(r, w->at, page, position % BASE_PAGE, w->length);
+        return;
+    }
+    if (gathered.disk != d || gathered.count == CACHE_BATCH)
+        ask(false);
+    gather(r, w);
+}
+
+static void own_done(struct io *io, int result)
+{
+    struct own_part *part = (struct own_part *)(void *)io;
+    struct request *r = part->request;
+
+    free(part);
+    disk_part_end(r, result);
+}
+
+/* Read bytes [from, to) of the request from the disk's own file. */
+static void read_own(struct request *r, size_t from, size_t to)
+{
+    struct volume *v = r->disk->volume;
+    struct own_part *part;
+
+    if (from == to)
+        return;
+    part = calloc(1, sizeof(*part));
+    if (!part || !disk_buffer(r, r->what.size)) {
+        free(part);
+        r->status = BLKIF_RSP_ERROR;
+        return;
+    }
+    part->request = r;
+    part->io = (struct io){.kind = IO_READ,
+                           .fd = v->fd,
+                           .lane = &v->lane,
+                           .buffer = r->buffer + from,
+                           .size = to - from,
+                           .offset = volume_offset(v, r->what.start + from),
+                           .done = own_done};
+    r->parts++;
+    io_begin(&part->io);
+}
+
 void disk_read(struct request *r)
 {
     struct volume *v = r->disk->volume;
@@ -194,7 +212,7 @@ void disk_read(struct request *r)
             own_to = w.at + w.length;
             break;
         case VOLUME_BASE:
-            gather(r, w.number, &r->what.segment[w.segment], w.offset, w.length, w.at);
+            read_base(r, &w);
             break;
         case VOLUME_ZERO:
             if (disk_buffer(r, r->what.size))
@@ -209,10 +227,26 @@ void disk_read_kick(void)
 {
     unsigned count = begun_count;
 
-    ask();
+    ask(false);
     begun_count = 0;
     for (unsigned i = 0; i < count; i++)
         disk_part_end(begun[i], 0);
+}
+
+/* What was waited for is in the cache now, unless that has lost it again. */
+static void ask_again(struct request *r)
+{
+    struct walk w = {0};
+
+    assert(!gathered.count);
+    while (next_piece(r, &w)) {
+        if (!is_marked(r->joined, w.number))
+            continue;
+        if (gathered.count == CACHE_BATCH)
+            ask(true);
+        gather(r, &w);
+    }
+    ask(true);
 }
 
 void disk_read_end(struct request *r)
@@ -223,10 +257,11 @@ void disk_read_end(struct request *r)
 
     if (r->status != BLKIF_RSP_OKAY || !r->buffer)
         return;
+    ask_again(r);
     while (next_piece(r, &w)) {
         const struct request_segment *segment = &r->what.segment[w.segment];
 
-        if (is_there(r, w.number))
+        if (is_marked(r->there, w.number))
             continue;
         list[count++] =
             (struct grant_copy){r->buffer + w.at, segment->ref,

@@ -96,6 +96,7 @@ static void write_out(struct request *r)
     r->parts++;
     r->io = (struct io){.kind = IO_WRITE,
                         .fd = v->fd,
+                        .lane = &v->lane,
                         .buffer = r->buffer,
                         .size = (size_t)(r->to - r->from),
                         .offset = volume_offset(v, r->from),
@@ -103,7 +104,7 @@ static void write_out(struct request *r)
     io_begin(&r->io);
 }
 
-/* One filling less to wait for; the data go out after the last. */
+/* One thing less to wait for; the data go out after the last. */
 static void fill_end(struct request *r)
 {
     if (--r->fills == 0 && r->status == BLKIF_RSP_OKAY)
@@ -118,6 +119,20 @@ static void filled(void *owner, int result)
         r->status = BLKIF_RSP_ERROR;
     fill_end(r);
     disk_part_end(r, result);
+}
+
+static void flushed_before(struct volume_flush *f, int result)
+{
+    filled(request_of_flush(f), result);
+}
+
+/* A barrier's data must not be on the medium while something before it is not. */
+static void flush_before(struct request *r)
+{
+    r->parts++;
+    r->fills++;
+    r->flush.done = flushed_before;
+    volume_flush(r->disk->volume, &r->flush);
 }
 
 /* Bytes [from, to) of the disk, all in one cluster that is not in the overlay. */
@@ -165,6 +180,10 @@ void disk_write(struct request *r)
         disk_flush(r);
         return;
     }
+    if (r->disk->volume->lost) {
+        r->status = BLKIF_RSP_ERROR;
+        return;
+    }
     widen(r);
     if (!disk_buffer(r, (size_t)(r->to - r->from)))
         return;
@@ -173,6 +192,8 @@ void disk_write(struct request *r)
         return;
     }
     r->fills = 1; /* until all are begun */
+    if (r->what.kind == REQUEST_BARRIER)
+        flush_before(r);
     fill(r, r->from, r->what.start);
     fill(r, r->what.start + r->what.size, r->to);
     fill_end(r);
@@ -203,6 +224,7 @@ void disk_discard(struct request *r)
     r->parts++;
     r->io = (struct io){.kind = IO_PUNCH,
                         .fd = v->fd,
+                        .lane = &v->lane,
                         .size = (size_t)(to - from),
                         .offset = volume_offset(v, from),
                         .done = discarded};

@@ -30,7 +30,7 @@ struct wanted {          /* one page under way */
 struct run {
     struct io io;
     struct base *base;
-    uint32_t domain;  /* of who asked first */
+    uint32_t reader;  /* who asked first */
     unsigned changes; /* of the base before it was read */
     unsigned pages;
     struct wanted wanted[RUN_MOST];
@@ -46,13 +46,23 @@ static struct wanted **bucket_of(const struct base *b, uint64_t page)
     return &bucket[hash >> 54];
 }
 
-static struct wanted *look_up(const struct base *b, uint64_t page)
+static bool may_wait(uint32_t reader, uint32_t first)
+{
+    return reader == first || !((reader | first) & FETCH_PRIVATE);
+}
+
+static struct wanted *look_up(const struct base *b, uint64_t page, uint32_t reader)
 {
     struct wanted *w = *bucket_of(b, page);
 
-    while (w && (w->run->base != b || w->page != page))
+    while (w && (w->run->base != b || w->page != page || !may_wait(reader, w->run->reader)))
         w = w->next;
     return w;
+}
+
+bool fetch_under_way(const struct base *b, uint64_t page, uint32_t reader)
+{
+    return look_up(b, page, reader);
 }
 
 static void unlink_wanted(struct wanted *w)
@@ -73,6 +83,7 @@ static void begin(struct run *run, void (*done)(struct io *, int))
     run->changes = run->base->changes;
     run->io = (struct io){.kind = IO_READ,
                           .fd = run->base->fd,
+                          .lane = &run->base->lane[run->reader % BASE_LANES],
                           .buffer = buffer,
                           .size = there < bytes ? there : bytes,
                           .offset = offset,
@@ -116,7 +127,7 @@ static bool split(struct run *run)
         }
         one->base = run->base;
         one->base->users++;
-        one->domain = run->domain;
+        one->reader = run->reader;
         one->pages = 1;
         one->wanted[0] = run->wanted[i];
         one->wanted[0].run = one;
@@ -136,13 +147,13 @@ static void end(struct io *io, int result)
         split(run);
     } else {
         /* Looked at after the read: what has changed meanwhile is not put in, nor what was noticed to. */
-        object = result || run->domain == FETCH_PRIVATE ? CACHE_NONE : base_object(run->base);
+        object = result || run->reader & FETCH_PRIVATE ? CACHE_NONE : base_object(run->base);
         if (run->changes != run->base->changes)
             object = CACHE_NONE;
         if (object != CACHE_NONE)
             base_cache_said(
                 run->base, object,
-                cache_insert(object, run->domain, run->wanted[0].page, run->pages, io->buffer));
+                cache_insert(object, run->reader, run->wanted[0].page, run->pages, io->buffer));
         for (unsigned i = 0; i < run->pages; i++)
             unlink_wanted(&run->wanted[i]);
         for (unsigned i = 0; i < run->pages; i++)
@@ -154,12 +165,13 @@ static void end(struct io *io, int result)
 }
 
 /* The page's place in the run that is open, or in a new one. */
-static struct wanted *add_page(struct base *b, uint64_t page, uint32_t domain)
+static struct wanted *add_page(struct base *b, uint64_t page, uint32_t reader)
 {
     struct wanted *w;
 
-    if (open_run && (open_run->base != b || open_run->pages == RUN_MOST ||
-                     open_run->wanted[0].page + open_run->pages != page))
+    if (open_run &&
+        (open_run->base != b || open_run->reader != reader || open_run->pages == RUN_MOST ||
+         open_run->wanted[0].page + open_run->pages != page))
         fetch_kick();
     if (!open_run) {
         open_run = calloc(1, sizeof(*open_run));
@@ -167,7 +179,7 @@ static struct wanted *add_page(struct base *b, uint64_t page, uint32_t domain)
             return NULL;
         open_run->base = b;
         b->users++;
-        open_run->domain = domain;
+        open_run->reader = reader;
     }
     w = &open_run->wanted[open_run->pages++];
     w->run = open_run;
@@ -178,13 +190,13 @@ static struct wanted *add_page(struct base *b, uint64_t page, uint32_t domain)
 }
 
 int fetch_want(struct base *b, uint64_t page, unsigned start, unsigned length, uint8_t *to,
-               uint32_t domain, fetch_done *done, void *owner)
+               uint32_t reader, fetch_done *done, void *owner)
 {
     struct waiter *waiter = malloc(sizeof(*waiter));
-    struct wanted *w = look_up(b, page);
+    struct wanted *w = look_up(b, page, reader);
 
     if (waiter && !w)
-        w = add_page(b, page, domain);
+        w = add_page(b, page, reader);
     if (!waiter || !w) {
         free(waiter);
         return -ENOMEM;

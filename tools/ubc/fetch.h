@@ -11,13 +11,16 @@
 /* Called when the bytes are at `to`, or cannot be had (a negative errno). */
 typedef void fetch_done(void *owner, int result);
 
-/* In place of a domain: what is read for a disk that takes no part in the cache is not put there. */
-#define FETCH_PRIVATE UINT32_MAX
+/* With a domain's number: its disk takes no part in the cache. What is read for it is not put there, and it waits for no other's read,
+ * whose time would tell of it. */
+#define FETCH_PRIVATE 0x80000000u
 
-/* Bytes [start, start + length) of a page, to `to`, for a disk of that domain. Beyond the image's end are zeros. done() comes
+/* Is the page on its way, and would this reader wait for it? */
+bool fetch_under_way(const struct base *b, uint64_t page, uint32_t reader);
+/* Bytes [start, start + length) of a page, to `to`, for that reader: a domain, maybe FETCH_PRIVATE. Beyond the image's end are zeros. done() comes
  * later, never from within. Returns -ENOMEM when it cannot be begun. */
 int fetch_want(struct base *b, uint64_t page, unsigned start, unsigned length, uint8_t *to,
-               uint32_t domain, fetch_done *done, void *owner);
+               uint32_t reader, fetch_done *done, void *owner);
 /* Begin reading what was wanted up to now. */
 void fetch_kick(void);
 

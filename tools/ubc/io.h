@@ -6,6 +6,7 @@
 #ifndef UBC_IO_H
 #define UBC_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,9 +17,19 @@ enum io_kind {
     IO_PUNCH, /* what is there may go; it then reads as zeros */
 };
 
+/* Requests of one file, or some of them, which have their turns with the others. Zeroes at first; it stays until the last request for it is done. */
+struct io_lane {
+    /* All of it belongs to what is behind the seam. */
+    struct io *first, *last;
+    struct io_lane *next;
+    unsigned under_way;
+    bool waits;
+};
+
 struct io {
     enum io_kind kind;
     int fd;
+    struct io_lane *lane;
     uint8_t *buffer;
     size_t size; /* bytes */
     uint64_t offset;

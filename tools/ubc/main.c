@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -32,6 +33,8 @@
 #include "version.h"
 
 #define FILES_MOST 65536u
+#define SOON_MS    10
+#define DEAF_TURNS 64    /* without an event */
 #define NOBODYS    64535 /* a number that nothing else has, where there is no user pal-blkd */
 
 static struct {
@@ -54,29 +57,48 @@ static int watch_for_input(int epoll, int fd)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
+/*
+ * Linux may miss to tell of an event where several ports share a file: its interrupt looks whether all before it has been read,
+ * and only then adds its own; a reader on another CPU may take the rest in between, and wait. From then on something
+ * is unread, so that no later event is told of either. Asked anew, the file says what it has.
+ */
+static void ask_anew(int epoll, int fd)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+
+    if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &e))
+        exit(complain("epoll"));
+}
+
 static void serve_for_ever(int epoll, int store, int events, int uring, int opener)
 {
-    for (;;) {
+    for (unsigned deaf = 0;;) {
         struct epoll_event happened[8];
         int count, patience;
 
         disk_attend();
-        io_uring_kick();
-        patience = disk_is_waiting() ? 0 : bus_patience();
+        patience = io_uring_kick() ? bus_patience() : SOON_MS;
+        if (disk_is_waiting())
+            patience = 0;
         count = epoll_wait(epoll, happened, 8, patience);
         if (count < 0 && errno != EINTR)
             exit(complain("waiting"));
-        if (patience > 0)
-            bus_retry();
+        if ((patience && !count) || ++deaf == DEAF_TURNS) {
+            ask_anew(epoll, events);
+            deaf = 0;
+        }
+        bus_retry(); /* also while a disk keeps us busy */
         for (int i = 0; i < count; i++) {
-            if (happened[i].data.fd == store)
+            if (happened[i].data.fd == store) {
                 bus_watch();
-            else if (happened[i].data.fd == events)
+            } else if (happened[i].data.fd == events) {
                 bus_event();
-            else if (happened[i].data.fd == uring)
+                deaf = 0;
+            } else if (happened[i].data.fd == uring) {
                 io_uring_reap();
-            else if (happened[i].data.fd == opener)
-                exit(0); /* it says nothing unless it is asked: it is gone */
+            } else if (happened[i].data.fd == opener) {
+                bus_opened();
+            }
         }
     }
 }
@@ -109,26 +131,26 @@ static int serve(int opener)
     return 0;
 }
 
-/* ---- the one that opens, and starts the other ---- */
+/* ---- the one that has images opened, and starts the other ---- */
+
+static int lock = -1; /* this one's, and the server's as long as it has transfers under way */
 
 static int lock_alone(void)
 {
-    int fd;
-
     mkdir("/run/pal", 0700);
     if (mkdir(OPENER_RUN, 0700) && errno != EEXIST)
         return complain(OPENER_RUN);
-    fd = open(OPENER_RUN "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
+    lock = open(OPENER_RUN "/lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock < 0)
         return complain(OPENER_RUN "/lock");
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
+    if (flock(lock, LOCK_EX | LOCK_NB)) {
         fprintf(stderr, "pal-blkd: another one runs already\n");
         return 1;
     }
-    return 0; /* kept open */
+    return 0;
 }
 
-static pid_t start(int *opener, int signals, const sigset_t *before, struct xs_handle *store)
+static pid_t start(int *opener, int signals, const sigset_t *before)
 {
     int pair[2];
     pid_t child;
@@ -140,7 +162,6 @@ static pid_t start(int *opener, int signals, const sigset_t *before, struct xs_h
         sigprocmask(SIG_SETMASK, before, NULL);
         close(pair[0]);
         close(signals);
-        xs_daemon_close(store); /* the other's */
         _exit(serve(pair[1]));
     }
     close(pair[1]);
@@ -148,12 +169,49 @@ static pid_t start(int *opener, int signals, const sigset_t *before, struct xs_h
     return child;
 }
 
-/* Until the child has ended, or we are to: then *stop is set. */
-static void answer_child(pid_t child, int opener, int signals, struct xs_handle *store, bool *stop)
+/* Has the next question answered, by a process that may hang for as long as a disk does. False: there will be none any more. */
+static bool have_answered(int opener)
+{
+    struct opener_question q;
+    pid_t child;
+
+    if (!opener_take(opener, &q))
+        return false;
+    child = fork();
+    if (child < 0)
+        return opener_answer(opener, &q, NULL);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(lock); /* nobody is to wait for this one */
+        _exit(opener_answer(opener, &q, xs_open(0)) ? 0 : 1);
+    }
+    return true;
+}
+
+/* Children that have ended. True: the server is among them. */
+static bool reap(pid_t server)
+{
+    pid_t ended;
+    int status;
+
+    while ((ended = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (ended == server) {
+            fprintf(stderr, "pal-blkd: the server has ended (%s %d); it is started again\n",
+                    WIFSIGNALED(status) ? "signal" : "status",
+                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+            return true;
+        }
+        if (WIFSIGNALED(status))
+            kill(server, SIGKILL); /* it waits for an answer; the next one asks again */
+    }
+    return false;
+}
+
+/* Until the server has ended, or we are to: then *stop is set. */
+static void attend(pid_t server, int opener, int signals, bool *stop)
 {
     struct pollfd wait[2] = {{opener, POLLIN, 0}, {signals, POLLIN, 0}};
     struct signalfd_siginfo info;
-    int status;
 
     for (;;) {
         if (poll(wait, 2, -1) < 0 && errno != EINTR)
@@ -161,30 +219,23 @@ static void answer_child(pid_t child, int opener, int signals, struct xs_handle 
         if (wait[1].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
             info.ssi_signo != SIGCHLD) {
             *stop = true;
-            kill(child, SIGKILL);
-            waitpid(child, &status, 0);
+            kill(server, SIGKILL);
+            waitpid(server, NULL, 0);
             return;
         }
-        if (waitpid(child, &status, WNOHANG) == child) {
-            fprintf(stderr, "pal-blkd: the server has ended (%s %d); it is started again\n",
-                    WIFSIGNALED(status) ? "signal" : "status",
-                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        if (reap(server))
             return;
-        }
-        if (wait[0].revents && !opener_serve(opener, store))
+        if (wait[0].revents && !have_answered(opener))
             wait[0].fd = -1; /* it is about to end */
     }
 }
 
 static int supervise(void)
 {
-    struct xs_handle *store = xs_open(0);
     bool stop = false;
     sigset_t set, before;
     int signals;
 
-    if (!store)
-        return complain("the store");
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigaddset(&set, SIGTERM);
@@ -197,11 +248,11 @@ static int supervise(void)
         struct timespec pause = {1, 0};
         time_t begun = time(NULL);
         int opener;
-        pid_t child = start(&opener, signals, &before, store);
+        pid_t server = start(&opener, signals, &before);
 
-        if (child < 0)
+        if (server < 0)
             return complain("a process");
-        answer_child(child, opener, signals, store, &stop);
+        attend(server, opener, signals, &stop);
         close(opener);
         if (!stop &&
             time(NULL) - begun < 2) /* one that ends at once must not keep the machine busy */

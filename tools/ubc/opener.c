@@ -50,8 +50,12 @@ static bool send_answer(int socket, const struct opener_answer *a, const int fil
     return sendmsg(socket, &message, MSG_NOSIGNAL) == sizeof(*a);
 }
 
-bool opener_ask(int socket, const struct opener_question *q, struct opener_answer *a,
-                int files[OPENER_FILES])
+bool opener_ask(int socket, const struct opener_question *q)
+{
+    return send(socket, q, sizeof(*q), MSG_NOSIGNAL) == sizeof(*q);
+}
+
+bool opener_hear(int socket, struct opener_answer *a, int files[OPENER_FILES])
 {
     union {
         char room[CMSG_SPACE(sizeof(int) * OPENER_FILES)];
@@ -66,8 +70,7 @@ bool opener_ask(int socket, const struct opener_question *q, struct opener_answe
     unsigned got = 0, next = 0;
     struct cmsghdr *head;
 
-    if (send(socket, q, sizeof(*q), MSG_NOSIGNAL) != sizeof(*q) ||
-        recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(*a))
+    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(*a))
         return false;
     head = CMSG_FIRSTHDR(&message);
     if (head && head->cmsg_type == SCM_RIGHTS) {
@@ -137,6 +140,8 @@ static int open_image(struct opener_answer *a, const char *path, bool write, con
         fd = open(path, flags);
     if (fd < 0)
         return refuse(a, errno, "%s: %s", path, strerror(errno));
+    /* That was for opening, should it be a pipe. With it the kernel would refuse a transfer that it cannot begin at once. */
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     if (!is_same(fd, identity)) {
         close(fd);
         return refuse(a, ESTALE, "%s is another file than a moment ago", path);
@@ -149,15 +154,32 @@ static int open_image(struct opener_answer *a, const char *path, bool write, con
     return fd;
 }
 
-static int open_live(struct opener_answer *a, const struct overlay *o)
+static int open_live(struct opener_answer *a, const char *path, const struct overlay *o)
 {
-    char path[sizeof(OPENER_RUN) + 40];
-    int fd, at = snprintf(path, sizeof(path), OPENER_RUN "/");
+    int fd = overlay_live(o, OPENER_RUN, O_RDWR | O_CREAT);
 
-    for (unsigned i = 0; i < sizeof(o->id); i++)
-        at += snprintf(path + at, sizeof(path) - (size_t)at, "%02x", o->id[i]);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    return fd < 0 ? refuse(a, errno, "%s: %s", path, strerror(errno)) : fd;
+    if (fd < 0)
+        return refuse(a, errno, "the live map of %s: %s", path, strerror(errno));
+    /* Otherwise a copy would begin with the map of the one that it was made of, and the other way round. Who has it may also be a server
+     * that is just ending. */
+    if (!flock(fd, LOCK_EX | LOCK_NB))
+        return fd;
+    close(fd);
+    return refuse(a, EBUSY, "%s is a copy of an overlay in use; make it another: `pal disk rebase`",
+                  path);
+}
+
+/* Its live map belongs to it on return; all that is read and written for that is done here. */
+static int begin_use(struct opener_answer *a, const char *path, const int files[OPENER_FILES])
+{
+    char why[OVERLAY_WHY];
+    struct overlay o;
+
+    if (overlay_open(files[OPENER_OWN], files[OPENER_LIVE], &o, why))
+        return refuse(a, EINVAL, "the overlay %s: %s", path, why);
+    overlay_tell(&o, &a->overlay);
+    overlay_close(&o, false);
+    return 0;
 }
 
 /* The base's nodes; the overlay is open. */
@@ -178,10 +200,11 @@ static int open_lower(struct xs_handle *xs, const struct opener_question *q, con
         files[OPENER_BASE] = open_image(a, base, false, identity);
         if (files[OPENER_BASE] >= 0 && !fstat(files[OPENER_BASE], &st) && S_ISREG(st.st_mode) &&
             !overlay_fits(&o, &st))
-            refuse(a, ESTALE, "%s was changed after %s was made over it", base, path);
+            refuse(a, ESTALE, "%s was changed after %s was made over it; see `pal disk rebase`",
+                   base, path);
         else if (files[OPENER_BASE] >= 0)
-            files[OPENER_LIVE] = open_live(a, &o);
-        rc = files[OPENER_LIVE] >= 0 ? 0 : -1;
+            files[OPENER_LIVE] = open_live(a, path, &o);
+        rc = files[OPENER_LIVE] >= 0 ? begin_use(a, path, files) : -1;
     }
     free(base);
     free(identity);
@@ -202,36 +225,40 @@ static void open_device(struct xs_handle *xs, const struct opener_question *q,
                         struct opener_answer *a, int files[OPENER_FILES])
 {
     char *path = read_node(xs, q, "params"), *identity = read_node(xs, q, "identity");
+    bool overlay = node_is(xs, q, "format", "cow");
     int first;
 
     a->read_only = !node_is(xs, q, "mode", "w");
-    a->overlay = node_is(xs, q, "format", "cow");
     a->cached = !node_is(xs, q, "cache", "none");
     a->write_through = node_is(xs, q, "cache", "writethrough");
     if (!path) {
-        refuse(a, ENOENT, "the store does not say what the disk is");
+        refuse(a, EBUSY, "the store does not say what the disk is"); /* it may be on its way out */
     } else {
         /* An overlay keeps its book even for a guest that only reads. */
-        first = a->overlay || !a->read_only ? OPENER_OWN : OPENER_BASE;
+        first = overlay || !a->read_only ? OPENER_OWN : OPENER_BASE;
         files[first] = open_image(a, path, first == OPENER_OWN, identity);
-        if (files[first] >= 0 && a->overlay)
+        if (files[first] >= 0 && overlay)
             open_lower(xs, q, path, a, files);
     }
     free(path);
     free(identity);
 }
 
-bool opener_serve(int socket, struct xs_handle *xs)
+bool opener_take(int socket, struct opener_question *q)
+{
+    return recv(socket, q, sizeof(*q), 0) == sizeof(*q);
+}
+
+bool opener_answer(int socket, const struct opener_question *q, struct xs_handle *xs)
 {
     int files[OPENER_FILES] = {-1, -1, -1};
-    struct opener_question q;
-    struct opener_answer a;
+    struct opener_answer a = {.question = *q};
     bool good;
 
-    if (recv(socket, &q, sizeof(q), 0) != sizeof(q))
-        return false;
-    memset(&a, 0, sizeof(a));
-    open_device(xs, &q, &a, files);
+    if (xs)
+        open_device(xs, q, &a, files);
+    else
+        refuse(&a, EAGAIN, "no process or no connection to the store to open it");
     for (unsigned i = 0; i < OPENER_FILES; i++)
         a.has |= a.error || files[i] < 0 ? 0u : 1u << i;
     good = send_answer(socket, &a, files);

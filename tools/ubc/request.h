@@ -13,11 +13,14 @@
 #include <xen/grant_table.h>
 #include <xen/io/blkif.h>
 
-#define SECTOR            512u
-#define REQUEST_PAGE      4096u
-#define REQUEST_SEGMENTS  256u /* what feature-max-indirect-segments says */
-#define REQUEST_IN_PAGE   (REQUEST_PAGE / sizeof(struct blkif_request_segment))
-#define REQUEST_MOST_SIZE ((uint64_t)REQUEST_SEGMENTS * REQUEST_PAGE)
+#define SECTOR           512u
+#define REQUEST_PAGE     4096u
+#define REQUEST_SEGMENTS 256u /* what feature-max-indirect-segments says */
+#define REQUEST_IN_PAGE  (REQUEST_PAGE / sizeof(struct blkif_request_segment))
+#define REQUEST_PIECES   (REQUEST_SEGMENTS * 2u) /* a segment touches two pages of a disk at most */
+/* The answer to a flush that failed: a number that no driver takes for anything else (disk.c). */
+#define REQUEST_NOT_FLUSHED (-3)
+#define REQUEST_MOST_SIZE   ((uint64_t)REQUEST_SEGMENTS * REQUEST_PAGE)
 
 enum request_kind {
     REQUEST_READ,

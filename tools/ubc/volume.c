@@ -42,8 +42,11 @@ static void finish(struct volume *v)
     struct overlay *o = v->overlay;
     bool more = v->waiting != NULL; /* otherwise the last to be told may free the volume */
 
-    if (v->result)
+    if (v->result && !v->lost) {
         v->lost = true;
+        if (v->on_loss)
+            v->on_loss(v->owner);
+    }
     for (uint64_t i = 0; o && v->saving && i < o->map_pages; i++)
         o->unsaved[i] |= v->saving[i] && v->result;
     free(v->saving);
@@ -75,7 +78,7 @@ static void second_sync_done(struct io *io, int result)
 
 static void sync_file(struct volume *v, void (*done)(struct io *, int))
 {
-    v->sync = (struct io){.kind = IO_SYNC, .fd = v->fd, .done = done};
+    v->sync = (struct io){.kind = IO_SYNC, .fd = v->fd, .lane = &v->lane, .done = done};
     io_begin(&v->sync);
 }
 
@@ -115,6 +118,7 @@ static void write_part(struct volume *v, const uint8_t *map, uint64_t first, uin
     memcpy(copy, map, bytes);
     part->io = (struct io){.kind = IO_WRITE,
                            .fd = v->fd,
+                           .lane = &v->lane,
                            .buffer = copy,
                            .size = bytes,
                            .offset = v->overlay->map_offset + first * OVERLAY_PAGE,
@@ -211,7 +215,8 @@ static void begin(struct volume *v)
         return;
     }
     first->volume = v;
-    first->io = (struct io){.kind = IO_SYNC, .fd = v->fd, .done = first_sync_done};
+    first->io =
+        (struct io){.kind = IO_SYNC, .fd = v->fd, .lane = &v->lane, .done = first_sync_done};
     io_begin(&first->io);
 }
 
@@ -226,8 +231,9 @@ void volume_flush(struct volume *v, struct volume_flush *f)
 void volume_free(struct volume *v, bool clean)
 {
     if (v->overlay) {
+        /* After a loss it is as after a power cut: no bit may come to stand for data that are not there. */
         if (v->overlay->bits)
-            overlay_close(v->overlay, clean);
+            overlay_close(v->overlay, clean || v->lost);
         if (v->overlay->live_fd >= 0)
             close(v->overlay->live_fd);
         free(v->overlay);

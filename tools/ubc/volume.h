@@ -24,13 +24,17 @@ struct volume_flush {
 struct volume {
     uint64_t size; /* bytes */
     bool read_only;
-    bool cached;        /* reads of its base go by the buffer cache */
-    bool write_through; /* a write is durable when it is answered */
-    int fd;             /* what is written to; -1: nothing is */
-    struct base *base;  /* NULL: there is none */
+    bool cached;         /* reads of its base go by the buffer cache */
+    bool write_through;  /* a write is durable when it is answered */
+    int fd;              /* what is written to; -1: nothing is */
+    struct io_lane lane; /* of fd */
+    struct base *base;   /* NULL: there is none */
     struct overlay *overlay;
-    bool
-        lost; /* a flush failed: what was answered may be gone, and no later flush will be believed */
+    /* A flush failed: what was answered may be gone, and no later one is believed, since the kernel reports a loss once, and
+     * guests' drivers ask no second time. on_loss(): before anybody hears of it; whoever takes over from this process must know, too. */
+    bool lost;
+    void (*on_loss)(void *owner);
+    void *owner;
 
     /* Flushes run one after the other, each for all that wait when it begins. */
     bool flushing;
@@ -50,7 +54,7 @@ static inline uint64_t volume_offset(const struct volume *v, uint64_t position)
 }
 /* Clusters that are written now lie in the file. */
 void volume_written(struct volume *v, uint64_t start, uint64_t end);
-/* All writes that were done before are durable when f->done() comes; never from within. */
+/* All writes that were done before are durable when f->done() comes without an error; that may be from within. */
 void volume_flush(struct volume *v, struct volume_flush *f);
 /* Give up all it holds; nothing is under way. `clean`: it was flushed. */
 void volume_free(struct volume *v, bool clean);

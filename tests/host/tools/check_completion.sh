@@ -38,6 +38,8 @@ offers "--progress= --paused" pal create --p
 offers "auto bar json none" pal create --progress =
 offers "bar" pal create --progress = b
 offers "" pal set --weight = 3
+offers "record" pal cache re
+offers "domain.txt domain.xml" pal image verify d
 offers "--wait" pal stop --w
 offers "bash" pal completion ""
 offers "shutdown" pal help sh

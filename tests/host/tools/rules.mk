@@ -13,7 +13,7 @@ HOST_TOOLS_CONFIG := $(addprefix tools/libpal/,config.c config_xml.c config_tree
 HOST_TOOLS_TESTS := $(addprefix $(HOST_TOOLS)/,test_config test_guard test_cache test_progress test_room)
 host-tools-test: $(HOST_TOOLS_TESTS) tools
 	@PAL=$(abspath $(TOOLS)/pal) tests/host/run.sh $(HOST_TOOLS) $(HOST_TOOLS_TESTS) \
-	    tests/host/tools/check_manuals.py tests/host/tools/check_words.py tests/host/tools/check_completion.sh
+	    tests/host/tools/check_manuals.py tests/host/tools/check_words.py tests/host/tools/check_disk.py tests/host/tools/check_completion.sh
 
 $(HOST_TOOLS)/test_config: tests/host/tools/test_config.c $(HOST_TOOLS_CONFIG)
 $(HOST_TOOLS)/test_guard: tests/host/tools/test_guard.c tools/libpal/guard.c tools/libpal/address.c
@@ -29,4 +29,4 @@ $(HOST_TOOLS)/fuzz_config: tests/host/tools/fuzz_config.c $(HOST_TOOLS_CONFIG) $
 host-tools-fuzz-short: $(HOST_TOOLS)/fuzz_config
 	@mkdir -p $(HOST_TOOLS)/corpus
 	cp -n tools/dom0-image/guest/*.xml $(HOST_TOOLS)/corpus
-	cd $(HOST_TOOLS) && ./fuzz_config -max_len=8192 -verbosity=0 -print_final_stats=1 -timeout=20 -max_total_time=30 corpus
+	cd $(HOST_TOOLS) && ./fuzz_config -max_len=8192 -verbosity=0 -print_final_stats=1 -timeout=20 -seed=1 -max_total_time=30 corpus

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The cache of unpacked kernels: by content, bounded, and only in a directory of our own. */
+#include "../directory.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -11,24 +12,18 @@
 
 #include "builder/image.h"
 
-static char directory[64];
-
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(directory, "/tmp/pal-cache-XXXXXX");
-    if (!mkdtemp(directory))
+    if (directory_make())
         return -1;
     return setenv("PAL_CACHE_DIR", directory, 1);
 }
 
 static int tear_down(void **state)
 {
-    char command[96];
-
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf '%s'", directory);
-    return system(command);
+    return directory_remove();
 }
 
 static void test_by_content(void **state)

@@ -54,6 +54,7 @@ struct guest *guest_new(uint32_t domain, struct volume *v)
     memset(g->shared, 0, 4096);
     g->sectors = v->size / SECTOR;
     g->version = calloc(g->sectors, sizeof(*g->version));
+    g->asked = calloc(g->sectors, sizeof(*g->asked));
     g->state = calloc(g->sectors, 1);
     g->written = calloc(VERSIONS, sizeof(*g->written));
     disk_connect(&g->disk, g->shared, 1);
@@ -66,6 +67,10 @@ void guest_free(struct guest *g)
         free(g->flushed[i].least);
     for (unsigned i = 0; i < GUEST_SLOTS; i++)
         free(g->op[i].snapshot);
+    for (unsigned i = 0; i < g->barriers; i++)
+        free(g->barrier[i].before);
+    free(g->barrier);
+    free(g->asked);
     free(g->flushed);
     free(g->written);
     free(g->shared);
@@ -171,6 +176,30 @@ static void fill_pages(struct guest *g, unsigned slot)
     }
 }
 
+static uint32_t *copy_of(const struct guest *g, const uint32_t *versions)
+{
+    uint32_t *copy = malloc(g->sectors * sizeof(*copy));
+
+    memcpy(copy, versions, g->sectors * sizeof(*copy));
+    return copy;
+}
+
+/* What will be durable when it is answered, and what must be before its own data are. */
+static void note_promise(struct guest *g, struct guest_op *op)
+{
+    if (op->kind == REQUEST_BARRIER && op->count) {
+        g->barrier = realloc(g->barrier, (g->barriers + 1) * sizeof(*g->barrier));
+        g->barrier[g->barriers++] =
+            (struct guest_barrier){op->version, copy_of(g, g->asked), op->first, op->count};
+    }
+    for (uint64_t s = op->first; changes(op->kind) && s < op->first + op->count; s++)
+        g->asked[s] = op->version;
+    if (op->kind == REQUEST_FLUSH)
+        op->snapshot = copy_of(g, g->version);
+    else if (op->kind == REQUEST_BARRIER)
+        op->snapshot = copy_of(g, g->asked);
+}
+
 bool guest_put(struct guest *g, enum request_kind kind, uint64_t first, unsigned count)
 {
     static const uint8_t operations[] = {
@@ -202,11 +231,9 @@ bool guest_put(struct guest *g, enum request_kind kind, uint64_t first, unsigned
     op->version = ++last_version % VERSIONS;
     g->written[op->version].first = first;
     g->written[op->version].count = changes(kind) ? count : 0;
+    g->written[op->version].failed = false;
     fill_pages(g, slot);
-    if (kind == REQUEST_FLUSH) {
-        op->snapshot = malloc(g->sectors * sizeof(*op->snapshot));
-        memcpy(op->snapshot, g->version, g->sectors * sizeof(*op->snapshot));
-    }
+    note_promise(g, op);
     for (uint64_t s = first; s < first + count; s++) {
         if (changes(kind))
             g->state[s] = BUSY;
@@ -270,7 +297,8 @@ static void end_op(struct guest *g, unsigned slot, bool good)
         if (good)
             g->version[s] = op->version;
     }
-    if (op->kind == REQUEST_FLUSH && good) {
+    g->written[op->version].failed = !good;
+    if (op->snapshot && good) {
         g->flushed = realloc(g->flushed, (g->flushes + 1) * sizeof(*g->flushed));
         g->flushed[g->flushes++] = (struct guest_flush){world.steps, op->snapshot};
         op->snapshot = NULL;
@@ -290,6 +318,9 @@ void guest_listen(struct guest *g)
         assert_int_equal(r->operation, g->op[r->id].operation);
         if (r->status != BLKIF_RSP_OKAY)
             assert_true(g->may_fail);
+        /* Linux's driver takes these for a feature that is missing, and a flush that failed for a good one. */
+        if (g->op[r->id].kind == REQUEST_FLUSH || g->op[r->id].kind == REQUEST_BARRIER)
+            assert_true(r->status != BLKIF_RSP_ERROR && r->status != BLKIF_RSP_EOPNOTSUPP);
         g->errors += r->status != BLKIF_RSP_OKAY;
         g->answers++;
         end_op(g, (unsigned)r->id, r->status == BLKIF_RSP_OKAY);

@@ -26,7 +26,8 @@ struct guest {
         unsigned count, segments;
         uint32_t version;
         struct request_segment segment[GUEST_PAGES];
-        uint32_t *snapshot; /* a flush: versions that were answered when it was asked for */
+        uint32_t *
+            snapshot; /* versions that will be durable with it: what was answered before a flush, asked before a barrier */
     } op[GUEST_SLOTS];
     unsigned under_way, answers, errors;
     bool may_fail; /* answers may be errors */
@@ -34,6 +35,7 @@ struct guest {
     struct {
         uint64_t first;
         unsigned count;
+        bool failed; /* whether it was written nobody knows */
     } * written;
     /* Flushes that were answered: after so many steps of the world these versions are durable. */
     struct guest_flush {
@@ -41,6 +43,14 @@ struct guest {
         uint32_t *least;
     } * flushed;
     unsigned flushes;
+    /* Barriers that wrote something: who finds their data finds all that was asked before them. */
+    uint32_t *asked; /* of each sector */
+    struct guest_barrier {
+        uint32_t version, *before;
+        uint64_t first;
+        unsigned count;
+    } * barrier;
+    unsigned barriers;
 };
 
 void guest_fill(uint8_t *to, uint64_t sector, uint32_t version);

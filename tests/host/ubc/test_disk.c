@@ -3,15 +3,15 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "../directory.h"
 #include "cache.h"
 #include "guest.h"
 #include "world.h"
 
 #define SECTORS 3001u /* the last cluster is not whole */
-
-static char directory[] = "/tmp/ubc-XXXXXX";
 
 static char *path_of(const char *name)
 {
@@ -162,6 +162,8 @@ static void test_once(void **state)
     guest_listen(g[1]);
     assert_int_equal(world.reads, 1);
     assert_int_equal(world.inserts, 1);
+    assert_in_range(world.misses, 1, 10); /* the first round's; */
+    assert_true(g[1]->disk.hits == 10);   /* who came while it was read waited, and found it */
     /* A run of neighbours is one transfer, and then none at all. */
     before = world.reads;
     assert_true(guest_put(g[0], REQUEST_READ, 160, 200));
@@ -200,10 +202,67 @@ static void test_private(void **state)
     world_end();
 }
 
+/* The hypervisor keeps a domain out of the cache: from then on it waits for nobody's read, whose end would tell what others read. */
+static void test_shut_out(void **state)
+{
+    struct guest *g[2];
+    int base;
+
+    (void)state;
+    world_begin(12);
+    world.cached = true;
+    base = make_base(SECTORS);
+    g[0] = guest_new(1, overlay_volume("one", base, 0));
+    g[1] = guest_new(2, overlay_volume("two", base, 0));
+    assert_true(guest_put(g[1], REQUEST_READ, 0, 8));
+    world_settle();
+    guest_listen(g[1]);
+    for (unsigned turn = 0; turn < 4; turn++) {
+        /* It learns of it by asking: when what it waited for has come, when it wants the next. */
+        static const unsigned reads[] = {2, 4, 5, 6};
+
+        cache_reader(0, 2, turn >= 2);
+        for (unsigned i = 0; i < 2; i++) {
+            assert_true(guest_put(g[i], REQUEST_READ, 80 + turn * 80, 8));
+            disk_wake(&g[i]->disk);
+            disk_attend();
+        }
+        world_settle();
+        guest_listen(g[0]);
+        guest_listen(g[1]);
+        assert_int_equal(g[1]->disk.shut_out, turn < 2);
+        assert_int_equal(world.reads, reads[turn]);
+    }
+    end_guests(g, 2);
+    close(base);
+    world_end();
+}
+
+/* Another content of a sector, right now: the file's times show it, and the clock stands where they do. */
+static void change_base(int base, struct guest *g, unsigned at)
+{
+    uint8_t sector[SECTOR];
+    struct stat before, now;
+    unsigned tries = 0;
+
+    guest_fill(sector, at, 55);
+    assert_int_equal(fstat(base, &before), 0);
+    do {
+        /* Many kernels move them with the timer's tick. */
+        assert_true(tries++ < 10000);
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        assert_int_equal(pwrite(base, sector, SECTOR, at * SECTOR), SECTOR);
+        assert_int_equal(fstat(base, &now), 0);
+    } while (now.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+             now.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+    g->version[at] = 55;
+    world.now = now.st_mtim.tv_sec;
+    world.later = 0;
+}
+
 /* The base changes under the disks: what was cached is not served any more. */
 static void test_changed(void **state)
 {
-    uint8_t sector[SECTOR];
     struct guest *g;
     int base;
 
@@ -216,10 +275,7 @@ static void test_changed(void **state)
     world_settle();
     guest_listen(g);
     assert_int_equal(world.inserts, 1);
-    world.later = 0;
-    guest_fill(sector, 3, 55);
-    assert_int_equal(pwrite(base, sector, SECTOR, 3 * SECTOR), SECTOR);
-    g->version[3] = 55;
+    change_base(base, g, 3);
     for (unsigned i = 0; i < 3; i++) {
         assert_true(guest_put(g, REQUEST_READ, 0, 8));
         world_settle();
@@ -239,10 +295,37 @@ static void test_changed(void **state)
     world_end();
 }
 
+/* One that reads much of a base does not keep another's reads of it waiting, nor do reads writes. */
+static void test_lanes(void **state)
+{
+    const struct io_lane *lane[3];
+    struct guest *g[2];
+    int base;
+
+    (void)state;
+    world_begin(15);
+    base = make_base(SECTORS);
+    for (unsigned i = 0; i < 2; i++) {
+        g[i] = guest_new(i + 1, overlay_volume(i ? "two" : "one", base, 0));
+        assert_true(guest_put(g[i], REQUEST_READ, 80 + i * 800, 8));
+        world_settle();
+        lane[i] = world.lane;
+        guest_listen(g[i]);
+    }
+    assert_true(guest_put(g[0], REQUEST_WRITE, 80, 8));
+    world_settle();
+    lane[2] = world.lane;
+    assert_true(lane[0] && lane[1] && lane[2]);
+    assert_true(lane[0] != lane[1] && lane[0] != lane[2] && lane[1] != lane[2]);
+    guest_listen(g[0]);
+    end_guests(g, 2);
+    close(base);
+    world_end();
+}
+
 /* A read that began before a change was noticed ends when the base has a new object: it is not put in there. */
 static void test_late(void **state)
 {
-    uint8_t sector[SECTOR];
     struct guest *g;
     int base;
 
@@ -254,10 +337,7 @@ static void test_late(void **state)
     assert_true(guest_put(g, REQUEST_READ, 0, 8));
     disk_attend();
     assert_int_equal(world_under_way(), 1);
-    world.later = 0;
-    guest_fill(sector, 3, 55);
-    assert_int_equal(pwrite(base, sector, SECTOR, 3 * SECTOR), SECTOR);
-    g->version[3] = 55;
+    change_base(base, g, 3);
     assert_true(guest_put(g, REQUEST_READ, 160, 8));
     disk_attend();
     world.later = 1000;
@@ -369,31 +449,70 @@ static void test_beyond(void **state)
 
 /* ---- power cuts ---- */
 
+/*
+ * Which writes are on the medium after so many steps: those that were over when a synchronisation began that succeeded.
+ * One that fails takes with it what it was to save: no later one will.
+ */
+static void find_safe(int fd, unsigned steps, bool *safe)
+{
+    bool *gone = calloc(steps + 1, sizeof(*gone));
+
+    memset(safe, 0, steps * sizeof(*safe));
+    for (unsigned i = 0; i < steps; i++) {
+        const struct world_step *s = &world.step[i];
+
+        if (s->kind != IO_SYNC || s->fd != fd)
+            continue;
+        for (unsigned n = 0; n < (s->failed ? i : s->began); n++) {
+            gone[n] |= s->failed && !safe[n];
+            safe[n] |= !gone[n];
+        }
+    }
+    free(gone);
+}
+
 /* The file as it may be when power goes after `steps` steps: what was synchronised, and of the rest any sectors. */
 static void cut_power(const char *before, const char *after, int fd, unsigned steps)
 {
     int from = open(before, O_RDONLY), to = open(after, O_RDWR | O_CREAT | O_TRUNC, 0600);
     static uint8_t copy[1 << 22];
     ssize_t size = read(from, copy, sizeof(copy));
-    unsigned safe = 0;
+    bool *safe = calloc(steps + 1, sizeof(*safe));
 
     assert_int_equal(write(to, copy, (size_t)size), size);
-    for (unsigned i = 0; i < steps; i++) {
-        if (world.step[i].kind == IO_SYNC && world.step[i].fd == fd && world.step[i].began > safe)
-            safe = world.step[i].began;
-    }
+    find_safe(fd, steps, safe);
     for (unsigned i = 0; i < steps; i++) {
         const struct world_step *s = &world.step[i];
 
         if (s->kind != IO_WRITE || s->fd != fd)
             continue;
         for (size_t at = 0; at < s->size; at += SECTOR) {
-            if (i < safe || world_random(2))
+            if (safe[i] || world_random(2))
                 assert_int_equal(pwrite(to, s->data + at, SECTOR, (off_t)(s->offset + at)), SECTOR);
         }
     }
+    free(safe);
     close(from);
     close(to);
+}
+
+static bool is_as_new(const struct guest *g, uint32_t found, uint32_t least)
+{
+    return found >= least || g->written[least].failed;
+}
+
+/* Where a barrier's data are, all is that was asked before it. */
+static void check_barriers(const struct guest *g, const uint32_t *found)
+{
+    for (unsigned i = 0; i < g->barriers; i++) {
+        const struct guest_barrier *b = &g->barrier[i];
+        bool there = false;
+
+        for (uint64_t s = b->first; s < b->first + b->count; s++)
+            there |= found[s] == b->version;
+        for (uint64_t s = 0; there && s < g->sectors; s++)
+            assert_true(is_as_new(g, found[s], b->before[s]));
+    }
 }
 
 static void check_after(struct guest *g, const char *path, unsigned steps)
@@ -402,6 +521,7 @@ static void check_after(struct guest *g, const char *path, unsigned steps)
     char why[OVERLAY_WHY];
     struct overlay o;
     const uint32_t *least = NULL;
+    uint32_t *found = calloc(g->sectors, sizeof(*found));
 
     assert_int_equal(overlay_open(fd, -1, &o, why), 0);
     for (unsigned i = 0; i < g->flushes; i++) {
@@ -416,55 +536,216 @@ static void check_after(struct guest *g, const char *path, unsigned steps)
         assert_int_equal(
             pread(own ? fd : base, bytes, SECTOR, (off_t)(s * SECTOR + (own ? o.data_offset : 0))),
             SECTOR);
-        version = guest_version(bytes, s);
+        found[s] = version = guest_version(bytes, s);
         assert_true(version != ~0u);
-        assert_true(!least || version >= least[s]);
+        assert_true(!least || is_as_new(g, version, least[s]));
         assert_true(!version || (s >= g->written[version].first &&
                                  s < g->written[version].first + g->written[version].count));
     }
+    check_barriers(g, found);
+    free(found);
     overlay_close(&o, false);
     close(fd);
 }
 
-static void test_power(void **state)
+/* Random writes, flushes and barriers, and then power goes at each step of it. */
+static unsigned write_and_cut(uint64_t seed, bool (*spoil)(const struct io *io),
+                              void (*on_loss)(void *owner))
 {
-    char before[80], after[80];
+    char before[80], after[80], command[200];
+    struct guest *g;
+    unsigned flushes;
+    int base;
 
-    (void)state;
     snprintf(before, sizeof(before), "%s", path_of("before"));
     snprintf(after, sizeof(after), "%s", path_of("after"));
-    for (uint64_t seed = 1; seed <= 6; seed++) {
-        char command[200];
-        struct guest *g;
-        int base;
+    world_begin(seed);
+    base = make_base(401);
+    g = guest_new(1, overlay_volume("one", base, 0));
+    g->may_fail = spoil != NULL;
+    g->disk.volume->on_loss = on_loss;
+    g->disk.volume->owner = g;
+    snprintf(command, sizeof(command), "cp %s %s", path_of("one"), before);
+    assert_int_equal(system(command), 0);
+    world.record = true;
+    world.spoil = spoil;
+    for (unsigned i = 0; i < 60; i++) {
+        enum request_kind kind = world_random(5)   ? REQUEST_WRITE
+                                 : world_random(3) ? REQUEST_FLUSH
+                                                   : REQUEST_BARRIER;
+        uint64_t first = world_random(g->sectors);
 
-        world_begin(seed * 31);
-        base = make_base(401);
-        g = guest_new(1, overlay_volume("one", base, 0));
-        snprintf(command, sizeof(command), "cp %s %s", path_of("one"), before);
-        assert_int_equal(system(command), 0);
-        world.record = true;
-        for (unsigned i = 0; i < 60; i++) {
-            enum request_kind kind = world_random(5) ? REQUEST_WRITE : REQUEST_FLUSH;
-            uint64_t first = world_random(g->sectors);
-
-            guest_put(g, kind, kind == REQUEST_FLUSH ? 0 : first,
-                      kind == REQUEST_FLUSH ? 0
-                                            : 1 + (unsigned)world_random(g->sectors - first) % 30);
-            for (unsigned n = (unsigned)world_random(6); n; n--)
-                world_advance();
-            guest_listen(g);
-        }
-        world_settle();
+        guest_put(g, kind, kind == REQUEST_FLUSH ? 0 : first,
+                  kind == REQUEST_FLUSH ? 0 : 1 + (unsigned)world_random(g->sectors - first) % 30);
+        for (unsigned n = (unsigned)world_random(6); n; n--)
+            world_advance();
         guest_listen(g);
-        assert_true(g->flushes > 3);
-        for (unsigned steps = 0; steps <= world.steps; steps++) {
-            cut_power(before, after, g->disk.volume->fd, steps);
-            check_after(g, after, steps);
-        }
-        end_guests(&g, 1);
-        close(base);
-        world_end();
+    }
+    world_settle();
+    guest_listen(g);
+    flushes = g->flushes;
+    for (unsigned steps = 0; steps <= world.steps; steps++) {
+        cut_power(before, after, g->disk.volume->fd, steps);
+        check_after(g, after, steps);
+    }
+    end_guests(&g, 1);
+    close(base);
+    world_end();
+    return flushes;
+}
+
+static void test_power(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        assert_true(write_and_cut(seed * 31, NULL, NULL) > 3);
+}
+
+/* ---- flushes that fail ---- */
+
+static unsigned flushes_left, losses;
+
+/* One synchronisation fails, once: the kernel tells of a loss to the first that asks, and to nobody after. */
+static bool spoil_flush(const struct io *io)
+{
+    return io->kind == IO_SYNC && flushes_left && !--flushes_left;
+}
+
+static void count_loss(void *owner)
+{
+    (void)owner;
+    losses++;
+}
+
+static void test_failed_flush(void **state)
+{
+    unsigned flushes = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        losses = 0;
+        flushes_left = 2 + seed % 7;
+        flushes += write_and_cut(seed * 37, spoil_flush, count_loss);
+        assert_int_equal(flushes_left, 0);
+        assert_int_equal(losses, 1);
+    }
+    assert_true(flushes > 12); /* before they failed */
+}
+
+static bool unanswered; /* when the loss was told of, the guest had no answer yet */
+
+static void note_unanswered(void *owner)
+{
+    const struct guest *g = owner;
+
+    unanswered = g->shared->rsp_prod == g->consumed;
+}
+
+static bool flush_is_good(struct guest *g, enum request_kind kind)
+{
+    unsigned before = g->errors;
+
+    assert_true(guest_put(g, kind, 0, 0));
+    world_settle();
+    guest_listen(g);
+    return g->errors == before;
+}
+
+/* Nothing that may be lost is answered well after a flush that failed, and the loss is told first. */
+static void test_lost(void **state)
+{
+    struct guest *g;
+
+    (void)state;
+    world_begin(13);
+    g = guest_new(3, raw_volume());
+    g->may_fail = true;
+    g->disk.volume->on_loss = note_unanswered;
+    g->disk.volume->owner = g;
+    unanswered = false;
+    world.spoil = spoil_flush;
+    flushes_left = 2;
+    assert_true(guest_put(g, REQUEST_WRITE, 0, 8));
+    world_settle();
+    guest_listen(g);
+    assert_true(flush_is_good(g, REQUEST_FLUSH));
+    /* Two writes on their way, one of which ends before the flush does: their answers come after its. */
+    assert_true(guest_put(g, REQUEST_FLUSH, 0, 0));
+    assert_true(guest_put(g, REQUEST_WRITE, 8, 8));
+    assert_true(guest_put(g, REQUEST_WRITE, 16, 8));
+    world_settle();
+    guest_listen(g);
+    assert_true(unanswered);
+    assert_int_equal(g->errors, 3);
+    assert_false(flush_is_good(g, REQUEST_FLUSH));
+    assert_false(flush_is_good(g, REQUEST_BARRIER));
+    assert_true(guest_put(g, REQUEST_WRITE, 24, 8));
+    world_settle();
+    guest_listen(g);
+    assert_int_equal(g->errors, 6);
+    assert_true(guest_put(g, REQUEST_READ, 0, 8));
+    world_settle();
+    guest_listen(g);
+    assert_int_equal(g->errors, 6); /* reads go on */
+    end_guests(&g, 1);
+    world_end();
+}
+
+/* What was not flushed is not taken for data on the medium by whoever opens the overlay next. */
+static void test_lost_map(void **state)
+{
+    struct overlay o;
+    struct guest *g;
+    char why[OVERLAY_WHY], live[80];
+    int base;
+
+    (void)state;
+    world_begin(14);
+    base = make_base(401);
+    g = guest_new(1, overlay_volume("one", base, 0));
+    g->may_fail = true;
+    assert_true(guest_put(g, REQUEST_WRITE, 0, 8));
+    world_settle();
+    guest_listen(g);
+    assert_true(flush_is_good(g, REQUEST_FLUSH));
+    assert_true(guest_put(g, REQUEST_WRITE, 8, 8));
+    world_settle();
+    guest_listen(g);
+    world.spoil = spoil_flush;
+    flushes_left = 1;
+    assert_false(flush_is_good(g, REQUEST_FLUSH));
+    disk_forget(&g->disk);
+    volume_free(g->disk.volume, false);
+    guest_free(g);
+    snprintf(live, sizeof(live), "%s.live", path_of("one"));
+    o.live_fd = open(live, O_RDWR);
+    assert_int_equal(overlay_open(open(path_of("one"), O_RDWR), o.live_fd, &o, why), 0);
+    assert_true(overlay_has(&o, 0));
+    assert_false(overlay_has(&o, 1));
+    close(o.fd);
+    overlay_close(&o, true);
+    close(base);
+    world_end();
+}
+
+static unsigned maps_left;
+
+static bool spoil_map(const struct io *io)
+{
+    return io->kind == IO_WRITE && io->offset >= 8192 && io->offset < 12288 && maps_left &&
+           !--maps_left;
+}
+
+/* A write of the map that fails is as bad: the guest asks no second time. */
+static void test_failed_map(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        losses = 0;
+        maps_left = 1 + seed % 3;
+        write_and_cut(seed * 41, spoil_map, count_loss);
+        assert_int_equal(maps_left, 0);
+        assert_int_equal(losses, 1);
     }
 }
 
@@ -472,26 +753,26 @@ static int begin(void **state)
 {
     (void)state;
     world.later = 1000; /* so that the base may be cached */
-    return mkdtemp(directory) ? 0 : -1;
+    return directory_make();
 }
 
 static int end(void **state)
 {
-    char command[100];
-
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    return system(command);
+    return directory_remove();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_play),     cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_once),     cmocka_unit_test(test_changed),
-        cmocka_unit_test(test_beyond),   cmocka_unit_test(test_power),
-        cmocka_unit_test(test_late),     cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_discards), cmocka_unit_test(test_private),
+        cmocka_unit_test(test_play),         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_once),         cmocka_unit_test(test_changed),
+        cmocka_unit_test(test_beyond),       cmocka_unit_test(test_power),
+        cmocka_unit_test(test_late),         cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_discards),     cmocka_unit_test(test_private),
+        cmocka_unit_test(test_failed_flush), cmocka_unit_test(test_lost),
+        cmocka_unit_test(test_lost_map),     cmocka_unit_test(test_failed_map),
+        cmocka_unit_test(test_shut_out),     cmocka_unit_test(test_lanes),
     };
 
     return cmocka_run_group_tests(tests, begin, end);

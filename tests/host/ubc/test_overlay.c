@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "../directory.h"
 #include "overlay.h"
 
 #define SIZE (100ull << 20)
 
-static char directory[] = "/tmp/ubc-XXXXXX";
 static char path[64], live_path[64], why[OVERLAY_WHY];
 static struct stat base = {.st_size = SIZE, .st_mtim = {1000, 7}};
 
@@ -88,6 +88,43 @@ static void test_killed(void **state)
     close(fd);
 }
 
+/* One process opens it, another takes it over: with what is not saved, if there may be any. */
+static void test_handed_over(void **state)
+{
+    struct overlay_head head;
+    struct overlay o, taken;
+    int fd = make();
+
+    (void)state;
+    assert_int_equal(overlay_open(fd, live(), &o, why), 0);
+    overlay_tell(&o, &head);
+    overlay_close(&o, false);
+    assert_int_equal(overlay_take(fd, live(), &head, &taken, why), 0);
+    assert_int_equal(taken.size, SIZE);
+    assert_int_equal(taken.data_offset, o.data_offset);
+    assert_int_equal(overlay_used(&taken), 0);
+    assert_false(taken.unsaved[0]);
+    overlay_mark(&taken, 7, 2);
+    assert_true(taken.unsaved[0]);
+    overlay_close(&taken, false); /* killed */
+    assert_int_equal(overlay_open(fd, live(), &o, why), 0);
+    overlay_tell(&o, &head);
+    overlay_close(&o, false);
+    assert_int_equal(overlay_take(fd, live(), &head, &taken, why), 0);
+    assert_int_equal(overlay_used(&taken), 2);
+    assert_true(taken.unsaved[0]);
+    save_map(&taken);
+    overlay_close(&taken, true);
+    assert_int_equal(overlay_open(fd, live(), &o, why), 0);
+    overlay_tell(&o, &head);
+    overlay_close(&o, false);
+    assert_int_equal(overlay_take(fd, live(), &head, &taken, why), 0);
+    assert_int_equal(overlay_used(&taken), 2);
+    assert_false(taken.unsaved[0]);
+    overlay_close(&taken, true);
+    close(fd);
+}
+
 /* A live map of another time, or of another overlay, is not believed. */
 static void test_stale(void **state)
 {
@@ -153,7 +190,7 @@ static void test_damage(void **state)
 static int begin(void **state)
 {
     (void)state;
-    if (!mkdtemp(directory))
+    if (directory_make())
         return -1;
     snprintf(path, sizeof(path), "%s/overlay", directory);
     snprintf(live_path, sizeof(live_path), "%s/live", directory);
@@ -162,16 +199,14 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    char command[100];
-
     (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", directory);
-    return system(command);
+    return directory_remove();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_create), cmocka_unit_test(test_killed),
+                                       cmocka_unit_test(test_handed_over),
                                        cmocka_unit_test(test_stale), cmocka_unit_test(test_damage)};
 
     return cmocka_run_group_tests(tests, begin, end);

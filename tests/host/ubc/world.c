@@ -29,7 +29,7 @@ static bool reader[64][3];
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     (void)clock;
-    *t = (struct timespec){time(NULL) + world.later, 0};
+    *t = (struct timespec){(world.now ? world.now : time(NULL)) + world.later, 0};
     return 0;
 }
 
@@ -151,6 +151,7 @@ int cache_copy(uint32_t object, uint32_t domain, struct cache_piece *list, unsig
         list[i].status = (int16_t)(!to                                              ? -EACCES
                                    : c->object == object && c->page == list[i].page ? 0
                                                                                     : -ENOENT);
+        world.misses += list[i].status == -ENOENT;
         if (!list[i].status)
             memcpy(to, c->data + list[i].start, list[i].length);
     }
@@ -179,18 +180,24 @@ void io_begin(struct io *io)
     if (pendings == sizeof(pending) / sizeof(pending[0]))
         abort();
     io->moved = world.steps;
+    world.lane = io->lane;
     pending[pendings++] = io;
 }
 
-static void note(const struct io *io)
+static void note(const struct io *io, bool failed)
 {
     struct world_step *s;
 
-    if (!world.record || io->kind == IO_READ)
+    if (!world.record || io->kind == IO_READ || (failed && io->kind != IO_SYNC))
         return;
     world.step = realloc(world.step, (world.steps + 1) * sizeof(*world.step));
     s = &world.step[world.steps++];
-    *s = (struct world_step){io->kind, io->fd, io->offset, io->size, NULL, (unsigned)io->moved};
+    *s = (struct world_step){.kind = io->kind,
+                             .fd = io->fd,
+                             .offset = io->offset,
+                             .size = io->size,
+                             .began = (unsigned)io->moved,
+                             .failed = failed};
     if (io->kind == IO_WRITE) {
         s->data = malloc(io->size);
         memcpy(s->data, io->buffer, io->size);
@@ -201,9 +208,14 @@ static int carry_out(struct io *io)
 {
     ssize_t got = 0;
 
-    if (world.fail_every && world_random(world.fail_every) == 0)
+    /* A flush that fails is a test of its own: after it a disk does little. */
+    bool flushes = io->kind == IO_SYNC || (io->kind == IO_WRITE && io->offset < 12288);
+    bool failed = (world.fail_every && world_random(world.fail_every) == 0 && !flushes) ||
+                  (world.spoil && world.spoil(io));
+
+    note(io, failed);
+    if (failed)
         return -EIO;
-    note(io);
     switch (io->kind) {
     case IO_READ:
         world.reads++;

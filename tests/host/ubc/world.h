@@ -17,11 +17,14 @@
 extern struct world {
     uint64_t random;
     uint8_t *memory[3];
-    bool cached;         /* there is a cache */
-    unsigned fail_every; /* one of so many transfers fails; 0: none */
-    unsigned later;      /* seconds that the clock is ahead of the files' times; stays */
-    unsigned reads;      /* transfers from files */
-    unsigned inserts;
+    bool cached;                        /* there is a cache */
+    unsigned fail_every;                /* one of so many transfers fails; 0: none */
+    bool (*spoil)(const struct io *io); /* does this one fail? NULL: none */
+    int64_t now;                        /* a clock that stands still; 0: the real one */
+    unsigned later;                     /* seconds that the clock is ahead of that; stays */
+    unsigned reads;                     /* transfers from files */
+    unsigned inserts, misses;
+    const struct io_lane *lane; /* of what was begun last */
     /* Writes and synchronisations in their order, for power cuts. */
     struct world_step {
         enum io_kind kind;
@@ -30,6 +33,7 @@ extern struct world {
         size_t size;
         uint8_t *data;
         unsigned began; /* steps that were over when it began */
+        bool failed;    /* a synchronisation; what it was to save will be saved by none */
     } * step;
     unsigned steps;
     bool record;
