@@ -30,7 +30,7 @@ install-balloon: tools
 	install -D -m 644 $(TOOLS)/pal-balloond.8 $(DESTDIR)$(PREFIX)/share/man/man8/pal-balloond.8
 	install -D -m 644 balloon/daemon/balloon.conf $(DESTDIR)/etc/pal/balloon.conf
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/sbin/pal|$(PREFIX)/sbin/pal|' balloon/daemon/pal-balloond.service \
+	sed 's|@PREFIX@|$(PREFIX)|' balloon/daemon/pal-balloond.service \
 	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/pal-balloond.service
 $(TOOLS)/pal-balloon-sim: $(BALLOON_SIMULATOR) $(wildcard balloon/include/balloon/*.h balloon/simulator/*.h) balloon/rules.mk
 	@mkdir -p $(@D)

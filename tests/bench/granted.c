@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <xen/xen.h>
@@ -18,6 +17,7 @@
 #include <xen/sys/gntdev.h>
 
 #include "abi/pal.h"
+#include "program.h"
 
 #define PAGE    4096u
 #define SOME    8192u
@@ -25,14 +25,6 @@
 #define REPEATS 3
 
 static uint32_t refs[MANY], domain;
-
-static uint64_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* Map the first `count`, touch them if told, unmap them: nanoseconds for that, without the making of what they are mapped
  * over. 0: refused. */
@@ -48,13 +40,13 @@ static uint64_t map_and_unmap(uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         op->refs[i] = (struct ioctl_gntdev_grant_ref){domain, refs[i]};
     if (fd >= 0 && !ioctl(fd, IOCTL_GNTDEV_MAP_GRANT_REF, op)) {
-        start = now();
+        start = now_ns();
         at = mmap(NULL, (size_t)count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
                   (off_t)op->index);
         if (at != MAP_FAILED) {
             *(volatile char *)at = 1;
             munmap(at, (size_t)count * PAGE);
-            took = now() - start;
+            took = now_ns() - start;
         }
     }
     close(fd);

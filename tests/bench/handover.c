@@ -17,23 +17,11 @@
 #include <xenctrl.h>
 #include <xenstore.h>
 
+#include "program.h"
+
 enum { BATCH = 1024, NAP_NS = 1000000, LIMIT_S = 120 };
 
 static xc_interface *hv;
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "handover: %s: %m\n", what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static uint32_t new_domain(void)
 {

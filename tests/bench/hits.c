@@ -12,30 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <xen/xen.h>
 #include <xencall.h>
 #include <xen/sys/gntalloc.h>
 
 #include "../../hv/include/abi/pal.h"
+#include "program.h"
 
 enum { PAGES = PAL_CACHE_BATCH, REPEATS = 10, PAGE = 4096 };
 
 static xencall_handle *call;
-
-static void fail(const char *what)
-{
-    printf("BENCH-FAILED %s: %m\n", what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void *buffer(size_t size)
 {

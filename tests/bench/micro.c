@@ -27,6 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "program.h"
+
 enum {
     REPEATS = 5,
     PAGE_SIZE_BYTES = 4096,
@@ -34,21 +36,13 @@ enum {
     MPROTECT_PAGES = 64,
 };
 
-static void fail(const char *what)
+static void end(const char *what)
 {
     printf("BENCH-FAILED %s: %m\n", what);
     fflush(stdout);
     sync();
     reboot(RB_POWER_OFF);
     _exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* Each row: does the operation `count` times; returns how many units that is (pages, say, instead
@@ -69,7 +63,7 @@ static uint64_t row_fork(unsigned count)
         if (pid == 0)
             _exit(0);
         if (pid < 0 || waitpid(pid, NULL, 0) != pid)
-            fail("fork");
+            end("fork");
     }
     return count;
 }
@@ -87,7 +81,7 @@ static __attribute__((noinline)) void exec_once(void)
         _exit(127);
     }
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
-        fail("vfork and exec");
+        end("vfork and exec");
 }
 
 static uint64_t row_exec(unsigned count)
@@ -104,7 +98,7 @@ static uint64_t row_touch(unsigned count)
             mmap(NULL, TOUCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         if (area == MAP_FAILED || madvise((void *)area, TOUCH_BYTES, MADV_NOHUGEPAGE))
-            fail("mmap");
+            end("mmap");
         for (size_t at = 0; at < TOUCH_BYTES; at += PAGE_SIZE_BYTES)
             area[at] = 1;
         munmap((void *)area, TOUCH_BYTES);
@@ -120,12 +114,12 @@ static uint64_t row_mprotect(unsigned count)
     if (!area) {
         area = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (area == MAP_FAILED || madvise(area, bytes, MADV_NOHUGEPAGE))
-            fail("mmap");
+            end("mmap");
         memset(area, 1, bytes);
     }
     for (unsigned i = 0; i < count; i++) {
         if (mprotect(area, bytes, PROT_READ) || mprotect(area, bytes, PROT_READ | PROT_WRITE))
-            fail("mprotect");
+            end("mprotect");
     }
     return count;
 }
@@ -148,7 +142,7 @@ static uint64_t row_pipe(unsigned count)
 
     if (there[1] == 0) {
         if (pipe(there) || pipe(back))
-            fail("pipe");
+            end("pipe");
         if (fork() == 0) {
             close(there[1]); /* or the echo would hold its own input open */
             echo_bytes(there[0], back[1]);
@@ -156,7 +150,7 @@ static uint64_t row_pipe(unsigned count)
     }
     for (unsigned i = 0; i < count; i++) {
         if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1)
-            fail("pipe round trip");
+            end("pipe round trip");
     }
     return count;
 }
@@ -167,7 +161,7 @@ static uint64_t row_tmpfs(unsigned count)
         int fd = open("/tmp/file", O_CREAT | O_EXCL | O_WRONLY, 0600);
 
         if (fd < 0 || write(fd, "x", 1) != 1 || close(fd) || unlink("/tmp/file"))
-            fail("tmpfs");
+            end("tmpfs");
     }
     return count;
 }

@@ -26,6 +26,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "e2e"))
+import boots  # noqa: E402
 import domains  # noqa: E402
 import saving  # noqa: E402
 from qemu import BUILD, CACHE, HV, NATIVE, TOP, Failure, Machine, Qemu  # noqa: E402
@@ -176,7 +177,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", default="native,xen,ours")
     parser.add_argument("--kernel", default="6.1")
-    parser.add_argument("--parts", default="single,domains,saves")
+    parser.add_argument("--parts", default="single,domains,saves", help="also: wall, saves-wall, boots, by the wall's clock")
     parser.add_argument("--rows-only", action="store_true", help="the rows of one kernel, no boot times, no domains")
     parser.add_argument("--strict", action="store_true", help="status 2 when a target is missed")
     args = parser.parse_args()
@@ -193,6 +194,10 @@ def main():
             figures, whole = measure_single(args, images, initrd)
             missed += [row for row in [*ROWS, "boot"] if verdict(figures, row) not in ("", "ok")]
             print(table(figures))
+        elif part == "boots":
+            figures, whole = boots.run(boots.arguments(["--kernel", args.kernel]))
+            missed += boots.missed(figures)
+            print(boots.table(figures))
         else:
             figures, whole = measure_others(args, images, image, part)
             if part.startswith("saves"):

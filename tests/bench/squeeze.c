@@ -9,24 +9,12 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "program.h"
+
 #define DRIVER    "/sys/devices/system/xen_memory/xen_memory0/"
 #define MOVED_KIB (128ull << 10)
 
 enum { REPEATS = 3, NAP_NS = 2000000, LIMIT_S = 60 };
-
-static void fail(const char *what)
-{
-    printf("BENCH-FAILED %s: %m\n", what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static unsigned long long read_kib(const char *name)
 {

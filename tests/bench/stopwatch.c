@@ -19,24 +19,11 @@
 #include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "program.h"
+
 enum { LIMIT_MS = 300000 };
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "stopwatch: %s: %m\n", what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static int watch(const char *file)
 {

@@ -17,8 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "program.h"
 
 enum {
     REPEATS = 3,
@@ -30,20 +31,6 @@ enum {
 };
 
 static char buffer[CHUNK] __attribute__((aligned(4096)));
-
-static void fail(const char *what)
-{
-    printf("BENCH-FAILED %s: %m\n", what);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static void report(const char *row, void (*once)(const char *), const char *where, uint64_t bytes)
 {

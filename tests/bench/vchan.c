@@ -12,11 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <libxenvchan.h>
 #include <xenstore.h>
+
+#include "program.h"
 
 enum {
     REPEATS = 3,
@@ -30,12 +31,6 @@ enum {
 
 static char buffer[CHUNK] __attribute__((aligned(4096)));
 
-static void fail(const char *what)
-{
-    printf("BENCH-FAILED %s: %m\n", what);
-    exit(1);
-}
-
 /* A number of the store, as soon as it is there. */
 static int number(struct xs_handle *xs, const char *path)
 {
@@ -48,14 +43,6 @@ static int number(struct xs_handle *xs, const char *path)
         if (value >= 0)
             return value;
     }
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static void take(struct libxenvchan *v, int bytes)

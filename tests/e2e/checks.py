@@ -7,7 +7,10 @@ import re
 from qemu import Failure, Qemu
 
 CHECK = re.compile(r"PAL-CHECK (\S+) (pass|fail|skip) ?(.*)")
-RUN = re.compile(r"PAL-RUN (\S+) exit=(\S+)")
+# How a check ended stands in three lines: a line of the kernel's, from another CPU, may be printed amid one of them.
+RUN = re.compile(r"PAL-RUN (\S+) exit=(\d+|missing)")
+RUNS = re.compile(r"PAL-RUNS (.*)")
+ENDED = re.compile(r"(\S+)=(\d+|missing)")
 
 # Seconds until user space; twice and more what an idle machine of two cores needs.
 BOOT_LIMIT = 180
@@ -17,7 +20,10 @@ def judge(qemu, names):
     """Every named check ended well and every part of it passed; returns {part: verdict}."""
     text = qemu.text()
     parts = {part: (verdict, detail) for part, verdict, detail in CHECK.findall(text)}
-    ended = dict(RUN.findall(text))
+    ended = {}
+    for name, status in RUN.findall(text) + ENDED.findall("\n".join(RUNS.findall(text))):
+        if ended.setdefault(name, status) == "0":
+            ended[name] = status
     wrong = [f"{part} {detail}" for part, (verdict, detail) in parts.items() if verdict == "fail"]
     wrong += [f"{name}: exit={ended.get(name, 'never')}" for name in names if ended.get(name) != "0"]
     for name in names:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: the images a test boots, and a directory of its own for its logs."""
 
+import collections
 import os
 import pathlib
 import re
@@ -61,11 +62,21 @@ class Results:
 
 
 def pytest_collection_modifyitems(config, items):
+    names = collections.Counter(item.name for item in items)
+    twice = sorted(name for name in names if names[name] > 1)
+    if twice:
+        raise pytest.UsageError(f"two tests of one name have one directory: {', '.join(twice)}")
     for mark in ("long", "soak"):
         if os.environ.get(f"PAL_{mark.upper()}") == "1":
             continue
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(mark)])
         items[:] = [item for item in items if not item.get_closest_marker(mark)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    """For fixtures that keep a machine from test to test: a failure is counted only after their end, and not when the test is run again."""
+    item.went_wrong = call.excinfo is not None
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -56,10 +56,8 @@ class Shell:
         self.count += 1
         # The marks are put together by the shell, so that the echo of a line is not taken for them.
         self.qemu.send_line(f"echo BEGIN-$(({self.count})); {command}; echo END-$(({self.count}))=$?")
-        self.qemu.expect(rf"BEGIN-{self.count}\s", 30)
-        self.qemu.expect(rf"END-{self.count}=(\d+)\s", limit, early=())
-        got = int(self.qemu.child.match.group(1))
-        output = self.qemu.child.before.replace("\r", "").strip()
+        output, got = self.qemu.between(f"BEGIN-{self.count}", f"END-{self.count}", limit)
+        output = output.strip()
         if status is not None and got != status:
             self.qemu.fail(f"{command!r}: status {got}, not {status}:\n{output[-1000:]}")
         self.qemu.expect(self.prompt, 30)

@@ -62,6 +62,16 @@ IN_TURN = "tcg,thread=single"
 PARALLEL = "tcg,thread=multi"
 
 
+# Lines of the hypervisor's own, with the end that they gave to the line they came into.
+OWN_LINES = r"(?:\n\[ *\d+\.\d{6}\] [^\n]*)+\n"
+
+
+def json_in(text):
+    """The JSON object in what a shell printed; ValueError when there is none."""
+    text = re.sub(OWN_LINES, "", text.replace("\r", ""))
+    return json.JSONDecoder().raw_decode(text, text.index("{"))[0]
+
+
 class Failure(AssertionError):
     """A run did not do what the test waits for."""
 
@@ -297,8 +307,18 @@ class Qemu:
             self.fail(f"no {pattern!r} within {timeout * TIME_SCALE:.0f} s")
         self.fail(f"fatal text {self.child.match.group(0)!r} while waiting for {pattern!r}")
 
+    def between(self, begin, end, limit, early=FATAL):
+        """What a shell prints from the line `begin` to the line `end=STATUS`, and that status."""
+        line_end = r"(?:\s|(?=\[))"  # a kernel's line may come before a line's end
+        self.expect(begin + line_end, 30, early)
+        self.expect(rf"{end}=(\d+){line_end}", limit, early=())
+        return self.child.before.replace("\r", ""), int(self.child.match.group(1))
+
     def send_line(self, text):
-        self.child.send(text + "\r")
+        try:
+            self.child.send(text + "\r")
+        except OSError:
+            self.fail(f"QEMU ended before {text!r} could be typed")
 
     def wait_exit(self, timeout):
         """Waits until QEMU ends by itself (power-off, or reset under -no-reboot)."""
@@ -316,7 +336,7 @@ class Qemu:
         self.fail(f"QEMU did not end within {timeout * TIME_SCALE:.0f} s")
 
     def open_monitor(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60 * TIME_SCALE
         connection = socket.socket(socket.AF_UNIX)
         while True:
             try:
@@ -326,7 +346,7 @@ class Qemu:
                 if time.monotonic() > deadline or self.child.proc.poll() is not None:
                     self.fail("QEMU does not start")
                 time.sleep(0.05)
-        connection.settimeout(20)
+        connection.settimeout(60 * TIME_SCALE)
         self.qmp = connection.makefile("rw")
         connection.close()  # the file object keeps it open
         self._qmp_answer("QMP")

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from test_domains import PROMPT, control, domain0, domains_image, machine, wait_console  # noqa: F401
-from qemu import Qemu
+from test_domains import PROMPT, control, domain0, domains_image, machine, steps, wait_console, wait_gone  # noqa: F401
+from qemu import Qemu, json_in
 
 # A guest that ends by itself; init takes commas in guest.run for blanks.
 POWEROFF = "sleep,1;poweroff,-f"
@@ -41,8 +41,9 @@ def names(control):
 
 def poll(control, condition, what, seconds=60):
     """Until the condition (a shell command) holds, in domain 0's time."""
-    control.run(f"i=0; while ! {{ {condition}; }}; do i=$((i + 1)); [ $i -lt {seconds * 5} ] || "
-                f"{{ echo gave up: {what}; false; break; }}; usleep 200000; done", limit=seconds * 3)
+    most = steps(seconds * 5)
+    control.run(f"i=0; while ! {{ {condition}; }}; do i=$((i + 1)); [ $i -lt {most} ] || "
+                f"{{ echo gave up: {what}; break; }}; usleep 200000; done; [ $i -lt {most} ]", limit=seconds * 3)
 
 
 def nothing_left(control, free):
@@ -71,9 +72,10 @@ def background_status(control, seconds=60):
     return int(re.search(r"^(\d+)$", control.run("cat /tmp/status"), re.M).group(1))
 
 
-def signal_pal(control, words, signal):
-    """To the process that was called with those words."""
-    control.run(f"for p in $(pidof pal); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^pal {words}' && kill -{signal} $p; done; true")
+def signal_pal(control, words, signal, when="true"):
+    """To the process that was called with those words, as soon as a command has succeeded or the process has ended."""
+    control.run(f"until {when}; do [ ! -s /tmp/status ] || break; done; "
+                f"for p in $(pidof pal); do tr '\\0' ' ' </proc/$p/cmdline | grep -q '^pal {words}' && kill -{signal} $p; done; true")
 
 
 def test_run(plain):
@@ -86,7 +88,7 @@ def test_run(plain):
     nothing_left(plain, free)
 
     answer = plain.run(f"pal run {guest(plain, 'panics', PANIC)} --json </dev/null 2>/dev/null | sed -n '/^{{/,$p'", limit=90)
-    answer = json.loads(answer[answer.index("{"):])
+    answer = json_in(answer)
     assert (answer["verb"], answer["end"], answer["status"], answer["restarts"]) == ("run", "crash", 3, 0)
     plain.run(f"pal run {guest(plain, 'resets', REBOOT, '<on_reboot>destroy</on_reboot>')} </dev/null >/tmp/out 2>/tmp/err",
               limit=90, status=1)
@@ -110,8 +112,8 @@ def test_run(plain):
     nothing_left(plain, free)
 
     # The second signal ends it, and so may somebody else.
-    in_background(plain, f"pal run {guest(plain, 'stubborn', 'echo,>/bin/poweroff')}")
-    poll(plain, "grep -q GUEST-INIT /tmp/out", "the guest")
+    in_background(plain, f"pal run {guest(plain, 'stubborn', 'echo,>/bin/poweroff;echo,ARMED')}")
+    poll(plain, "grep -q ^ARMED /tmp/out", "the guest")
     signal_pal(plain, "run", "INT")
     poll(plain, "grep -q 'once more' /tmp/err", "the message")
     signal_pal(plain, "run", "INT")
@@ -134,6 +136,7 @@ def test_run(plain):
     plain.qemu.expect(r"left=0", 30)
     assert names(plain) == ["Domain-0", "keys"]
     plain.run("pal shutdown keys --wait --progress=none", limit=90)
+    wait_gone(plain, "keys")
 
     plain.error("pal run /nowhere.xml", 127, "PAL-XML-004")
     plain.error("pal run", 125, "PAL-USE-001")
@@ -182,6 +185,9 @@ def test_endings(plain):
     plain.error("pal shutdown deaf --timeout 0 --progress=none", 7, "PAL-DOM-005")
     plain.run("pal destroy deaf")
     plain.run("pal shutdown shop --wait --progress=none", limit=90)
+    wait_gone(plain, "shop")
+    # The watcher tells when all is done.
+    poll(plain, "grep -q 'shop .*(poweroff): destroy' /var/log/pal-watch.log", "the word of the watcher")
     told = plain.run("cat /var/log/pal-watch.log")
     for line in (r"kept .*\(crash\): preserve", r"again .*\(crash\): restart", r"gone .*\(crash\): destroy",
                  r"shop .*\(reboot\): restart", r"shop .*\(poweroff\): destroy"):
@@ -194,8 +200,7 @@ def test_words(plain):
     free = plain.json("pal info")["machine"]["memory_free_bytes"]
     # Ctrl-C while the kernel is unpacked: nothing is left. Then progress for a program.
     in_background(plain, f"pal create {guest(plain, 'web', memory=192)}")
-    poll(plain, "pal list 2>/dev/null | grep -q unnamed", "the domain being made")
-    signal_pal(plain, "create", "INT")
+    signal_pal(plain, "create", "INT", when="pal list 2>/dev/null | grep -q unnamed")
     assert background_status(plain) == 1
     assert "[PAL-SYS-002]" in plain.run("cat /tmp/err")
     nothing_left(plain, free)

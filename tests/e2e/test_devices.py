@@ -7,14 +7,13 @@ import http.server
 import os
 import random
 import re
-import subprocess
 import threading
 
 import pytest
 
-import qemu as q
+from layer import compile_program
 from qemu import Qemu
-from test_domains import Control, domain0, domains_image, machine  # noqa: F401 (a fixture)
+from test_domains import Control, domain0, domains_image, machine, steps, wait_gone  # noqa: F401 (a fixture)
 
 
 @contextlib.contextmanager
@@ -49,12 +48,10 @@ class Inside:
     def run(self, command, limit=60, status=0):
         self.count += 1
         self.qemu.send_line(f"echo BEGIN-$(({self.count})); {command}; echo END-$(({self.count}))=$?")
-        self.qemu.expect(rf"BEGIN-{self.count}\s", 30, early=())
-        self.qemu.expect(rf"END-{self.count}=(\d+)", limit, early=())
-        got = int(self.qemu.child.match.group(1))
+        output, got = self.qemu.between(f"BEGIN-{self.count}", f"END-{self.count}", limit, early=())
         if status is not None and got != status:
             self.qemu.fail(f"{self.name}: {command!r}: status {got}, not {status}")
-        return self.qemu.child.before.replace("\r", "")
+        return output
 
 
 @contextlib.contextmanager
@@ -73,7 +70,7 @@ def inside(control, name):
 
 def wait_until(control, command, tries=100):
     """The command succeeds in the end."""
-    control.run(f"for i in $(seq {tries}); do {command} && break; sleep 0.1; done; {command}", limit=120)
+    control.run(f"for i in $(seq {steps(tries)}); do {command} && break; sleep 0.1; done; {command}", limit=120)
 
 
 def define(control, name, more="", memory=160):
@@ -91,9 +88,7 @@ def interface(mac, more="", attributes=""):
 def forge(tmp_path_factory):
     """An image that begins with the static program of inside/forge.c."""
     image = tmp_path_factory.mktemp("forge") / "forge.img"
-    program = q.TOP / "tests/e2e/inside/forge.c"
-    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
-    subprocess.run(["gcc", *flags, "-o", image, program], check=True)
+    compile_program("tests/e2e/inside/forge.c", image)
     os.truncate(image, (image.stat().st_size + 4095) // 4096 * 4096)
     return image
 
@@ -106,6 +101,7 @@ def with_disks(*images, network=False):
 
 def nothing_left(control):
     """Of domains that are gone: no interface, loop device, rule or node."""
+    wait_gone(control)
     wait_until(control, "! losetup -a | grep -q .")
     assert control.run("ls /sys/class/net /sys/bus/xen-backend/devices | grep -E 'vif|vbd'", status=1).strip() == ""
     control.run("nft list table netdev pal", status=1)

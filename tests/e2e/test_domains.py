@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Domain 0 creates, watches and ends other domains with pal, over Debian's own daemons."""
 
-import json
 import re
 import subprocess
 
@@ -9,10 +8,10 @@ import pytest
 
 import qemu as q
 from checks import BOOT_LIMIT
+from layer import DOMAINS_INITRD
 from qemu import Machine, Qemu
 
 PROMPT = r"dom0:\S+# "
-DOMAINS_INITRD = q.BUILD / "dom0" / "initrd-domains-6.1.gz"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,14 +30,9 @@ class Control:
     def run(self, command, limit=60, status=0):
         """The command's output; its exit status must be the one given."""
         self.count += 1
-        mark = f"END-{self.count}"
-        # The mark is put together by the shell, so that the echo of the line is not taken for it.
+        # The marks are put together by the shell, so that the echo of the line is not taken for them.
         self.qemu.send_line(f"echo BEGIN-$(({self.count})); {command}; echo END-$(({self.count}))=$?")
-        self.qemu.expect(rf"BEGIN-{self.count}\s", 30)
-        # FATAL texts of other domains' kernels are looked for by their own tests.
-        self.qemu.expect(rf"{mark}=(\d+)", limit, early=())
-        got = int(self.qemu.child.match.group(1))
-        output = self.qemu.child.before.replace("\r", "")
+        output, got = self.qemu.between(f"BEGIN-{self.count}", f"END-{self.count}", limit)
         if status is not None and got != status:
             self.qemu.fail(f"{command!r}: status {got}, not {status}")
         return output
@@ -46,13 +40,13 @@ class Control:
     def json(self, command, **options):
         text = self.run(f"{command} --json 2>/dev/null", **options)
         try:
-            return json.loads(text[text.index("{"):])
+            return q.json_in(text)
         except ValueError:
             self.qemu.fail(f"{command!r} printed no JSON")
 
-    def error(self, command, status, code):
+    def error(self, command, status, code, limit=60):
         """The command fails with that status and that code."""
-        text = self.run(command, status=status)
+        text = self.run(command, limit, status)
         if f"[{code}]" not in text or "why:" not in text or "do:" not in text:
             self.qemu.fail(f"{command!r} did not report {code} in three lines")
 
@@ -87,6 +81,23 @@ def wait_console(control, name, pattern, limit=90):
     control.qemu.expect(PROMPT, 30)
 
 
+def steps(count):
+    """So many turns of a loop that waits inside domain 0, stretched as all deadlines are."""
+    return round(count * q.TIME_SCALE)
+
+
+def wait_gone(control, *names):
+    """The domains are gone, and so is the record of every domain that does not live.
+
+    `pal shutdown --wait` returns when a domain has ended. What follows is the watcher's: it destroys the domain, lets go of its devices,
+    forgets it in the store, and last of all removes its record.
+    """
+    listed = f"! echo \"$l\" | grep -qE ' ({'|'.join(names)}) *$' && " if names else ""
+    control.run(f"gone() {{ l=$(pal list -o id,name) && {listed}"
+                "! ls /run/pal | sed -n 's/^\\([0-9][0-9]*\\)[.].*/\\1/p' | while read -r r; do echo \"$l\" | grep -q \"^ *$r \" || echo \"$r\"; done | grep -q .; }; "
+                f"for i in $(seq {steps(300)}); do gone && break; sleep 0.1; done; gone", limit=120)
+
+
 def test_life(control):
     """Create, see it boot to a shell, list it, shut it down: the first thing a user does."""
     created = control.json("pal create /guest/web.xml", limit=120)
@@ -111,6 +122,7 @@ def test_life(control):
     assert web["memory_bytes"] == 192 << 20
     assert re.search(r"web +\d+ +\w+ +192 +1 ", control.run("pal ls"))
     control.run("pal shutdown web --wait", limit=120)
+    wait_gone(control, "web")
     control.error("pal info web", 3, "PAL-DOM-001")
     assert [d["name"] for d in control.json("pal list")["domains"]] == ["Domain-0"]
 
@@ -198,8 +210,9 @@ def test_devices(control):
     assert control.run("head -c 4194304 /tmp/data.img | md5sum").split()[0] == fixed
     control.run("ping -c 2 10.99.0.2")
     control.run("pal shutdown data --wait", limit=120)
+    wait_gone(control, "data")
     # Nothing is left behind: interface, loop devices, store.
-    control.run("for i in $(seq 100); do losetup -a | grep -q . || break; sleep 0.1; done; losetup -a | grep .", status=1)
+    control.run(f"for i in $(seq {steps(100)}); do losetup -a | grep -q . || break; sleep 0.1; done; losetup -a | grep .", status=1)
     control.run("ls /sys/class/net | grep vif", status=1)
     control.run("xenstore-ls /local/domain/0/backend | grep data", status=1)
 

@@ -6,20 +6,16 @@ domain 0's own tools are to answer.
 """
 
 import fcntl
-import gzip
 import re
 import subprocess
-import sys
 import time
 
 import pytest
 
 import qemu as q
+from layer import DOMAINS_INITRD, add_archive, program
 from qemu import Qemu
-from test_domains import DOMAINS_INITRD, domain0, domains_image, machine  # noqa: F401 (a fixture)
-
-sys.path.insert(0, str(q.TOP / "tools/dom0-image"))
-import mkinitrd  # noqa: E402
+from test_domains import domain0, domains_image, machine  # noqa: F401 (a fixture)
 
 IMAGE = q.BUILD / "dom0" / "initrd-hostile.gz"
 LOGS = "/var/log/xen/console"
@@ -40,15 +36,9 @@ def image(domains_image):  # noqa: F811
     with open(q.BUILD / ".lock-hostile", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(["make", "-s", "-C", q.TOP, f"BUILD={q.BUILD}", "guests"], check=True, stdout=subprocess.DEVNULL)
-    archive = mkinitrd.Cpio()
-    archive.file("guest/client.elf", (q.BUILD / "guest" / "store-client.elf").read_bytes())
-    archive.file("guest/client.xml", DESCRIPTION)
-    program = q.BUILD / f"recycle-{q.os.getpid()}"
-    subprocess.run(["gcc", "-std=gnu11", "-D__XEN_TOOLS__", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o", program,
-                    q.TOP / "tests/e2e/inside/recycle.c"], check=True)
-    archive.file("bin/recycle", program.read_bytes(), 0o755)
-    program.unlink()
-    mkinitrd.write_atomically(IMAGE, DOMAINS_INITRD.read_bytes() + gzip.compress(archive.bytes(), mtime=0))
+    add_archive(DOMAINS_INITRD, IMAGE, [
+        ("guest/client.elf", (q.BUILD / "guest/store-client.elf").read_bytes(), 0o644),
+        ("guest/client.xml", DESCRIPTION, 0o644), program("bin/recycle", "tests/e2e/inside/recycle.c")])
 
 
 class Scene:
@@ -85,7 +75,17 @@ class Scene:
             if what():
                 return
             time.sleep(0.3)
-        self.control.qemu.fail(f"{what.__doc__ or what} did not come")
+        self.control.qemu.fail(f"{what.__doc__ or what} did not come\n{self.explain()}")
+
+    def explain(self):
+        """What the daemons, their events and the machine's vCPUs do, before anybody asks the store something and after."""
+        look = ["grep -E 'CPU|evtchn|resched|timer' /proc/interrupts"]
+        for pid in (self.daemon, self.console):
+            look.append(f"cd /proc/{pid}; cat stat wchan; echo; cat stack; grep -E 'State|ctxt' status")
+        said = f"tail -n 3 {LOGS}/guest-witness.log"
+        commands = [*look, "sleep 2", *look, "pal list", "/usr/lib/xen-4.17/bin/xl debug-keys q; pal dmesg | grep '] d' | tail -n 20", said,
+                    "xenstore-read /local/domain/0/name", "sleep 3", said, *look]
+        return "\n".join(self.control.run(f'timeout 20 sh -c "{command}" 2>&1', status=None).strip() for command in commands)
 
     def check_served(self):
         """The witness and domain 0 get answers, from the daemons that there were at the start."""
@@ -200,8 +200,10 @@ def flood(scene):
     assert int(shown.split()[-1]) == 0
     assert int(scene.control.run(said, status=None).split()[-1]) - before < 50
     assert scene.memory() < scene.resident + 16384
-    # One that prints for a day: its log is cut to its end, by whole lines.
-    scene.control.run(f"yes 'the same line' | head -c 14000000 >>{LOGS}/guest-flood.log")
+    # One that prints for a day: its log is cut to its end, by whole lines. (It grows at once: cut while it grows, it might be left
+    # shorter than what is cut.)
+    scene.control.run("echo 'the same line' >/tmp/lines; for i in $(seq 20); do cat /tmp/lines /tmp/lines >/tmp/more; mv /tmp/more /tmp/lines; done; "
+                      f"cat {LOGS}/guest-flood.log /tmp/lines >{LOGS}/more; mv {LOGS}/more {LOGS}/guest-flood.log; rm /tmp/lines", limit=120)
 
     def cut():
         """The log's being cut"""
@@ -212,10 +214,22 @@ def flood(scene):
     assert "the same line" in scene.control.run("pal logs -n 1 flood")
 
 
+def check_asked(control):
+    """Where nobody speaks to the store its daemon wakes all the same: pal watch asks it, for Linux may miss to tell of an event."""
+    deadline = time.monotonic() + 60 * q.TIME_SCALE
+    count = "grep -w voluntary_ctxt_switches /proc/$(cat /run/xen/xenstored.pid)/status"
+    before = int(control.run(count).split()[-1])
+    while int(control.run(count).split()[-1]) < before + 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
 def test_hostile_clients(directory):
     """One machine, one witness; all attacks, one after the other."""
     with Qemu(machine(initrd=IMAGE, memory="1536M", dom0_mem="768M"), directory) as qemu:
-        scene = Scene(domain0(qemu))
+        control = domain0(qemu)
+        check_asked(control)
+        scene = Scene(control)
         for part in (words, rights, quotas, accounts, numbers, indices, console, flood):
             part(scene)
         scene.check_served()

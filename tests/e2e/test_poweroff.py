@@ -49,6 +49,7 @@ def test_together(directory):
         control.run("pal unpause better")
         # One that does not end keeps nobody else from it.
         control.error("pal shutdown stubborn good better --timeout 30 --progress=none", 7, "PAL-DOM-005")
+        poll(control, "! pal list | grep -Eq '^(good|better) '", "the ends of those that were asked", 120)
         assert names(control) == ["Domain-0", "stubborn"]
         control.json("pal create /tmp/good.xml", limit=120)
         booted(control, "good", 3)

@@ -1,20 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Regions between stock guests and domain 0, mapped by their kernels' own grant device."""
 
-import gzip
-import subprocess
-import sys
-
 import pytest
 
 import qemu as q
+from layer import described, domains_with, program
 from qemu import Qemu
-from test_domains import DOMAINS_INITRD, PROMPT, domain0, domains_image, machine  # noqa: F401
-
-sys.path.insert(0, str(q.TOP / "tools/dom0-image"))
-from mkinitrd import Cpio  # noqa: E402
-
-OUT = q.BUILD / "e2e" / "region"
+from test_domains import PROMPT, domain0, domains_image, machine  # noqa: F401
 
 GUEST = """<domain type='xen'>
   <name>{name}</name>
@@ -32,39 +24,19 @@ GUEST = """<domain type='xen'>
 </domain>
 """
 GUESTS = {
-    "a": GUEST.format(name="a", vcpus=1, ours="<pal:region name='bulk' access='rw'/>"),
+    "a": GUEST.format(name="a", vcpus=1, ours="<pal:region name='bulk' access='rw'/>").encode(),
     "b": GUEST.format(name="b", vcpus=2, ours="<pal:regions memory='1M' count='2'/>"
-                      "<pal:region name='own' access='rw' size='64K'/>"),
+                      "<pal:region name='own' access='rw' size='64K'/>").encode(),
 }
-
-
-def add_archive(base, out, files):
-    more = Cpio()
-    for path, data, mode in files:
-        more.file(path, data, mode)
-    out.write_bytes(base.read_bytes() + gzip.compress(more.bytes(), 1))
-
-
-def compile(source):
-    program = OUT / f"program-{q.os.getpid()}"
-    subprocess.run(["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static",
-                    f"-I{q.TOP / 'hv/include'}", "-o", program, q.TOP / "tests/e2e" / source], check=True)
-    data = program.read_bytes()
-    program.unlink()
-    return data
 
 
 @pytest.fixture(scope="session")
 def initrd(domains_image):  # noqa: F811
-    OUT.mkdir(parents=True, exist_ok=True)
-    own, inner = (OUT / f"{name}-{q.os.getpid()}" for name in ("initrd.gz", "guest.gz"))
-    share = [("bin/share", compile("region/share.c"), 0o755)]
-    add_archive(q.BUILD / "dom0/guest-initrd.gz", inner, share)
-    files = [(f"guest/{name}.xml", xml.encode(), 0o644) for name, xml in GUESTS.items()]
-    add_archive(DOMAINS_INITRD, own, files + share + [("bin/books", compile("saved/books.c"), 0o755), ("guest/region-initrd.gz", inner.read_bytes(), 0o644)])
-    yield own
-    for path in (own, inner):
-        path.unlink()
+    share = program("bin/share", "tests/e2e/region/share.c")
+    books = program("bin/books", "tests/e2e/saved/books.c")
+    keep = program("bin/keep", "tests/e2e/region/keep.c", f"-I{q.TOP / 'guest/shm/include'}", q.BUILD / "tools/libpalshm.a")
+    with domains_with([*described(GUESTS), share, books], [share, keep], "region-initrd.gz") as own:
+        yield own
 
 
 @pytest.fixture
@@ -174,9 +146,11 @@ def taken_away(control, b, slot):
 
 
 def put_away_and_back(control, a, slot):
-    """A saved domain lets go of its regions and has them again when it is back."""
+    """A saved domain lets go of its regions and has them again when it is back, and so has a program that opens them again."""
+    word = a.type("keep bulk &", rf"KEEP-HOLDS domain {a.number} time 1 word (\w+)\s").group(1)
     control.run("pal save a /tmp/copy.pal --checkpoint --detach", limit=180)
-    assert mapped(control, "bulk")["a"] == 0  # it runs on, and has its rights back
+    a.said(f"KEEP-HOLDS domain {a.number} time 2 word {word}")  # it runs on, and has its rights back
+    assert mapped(control, "bulk")["a"] == 2 * (8 << 20)  # Linux maps each page twice
     a.share(f"{slot} 2048 rw check 7", "SHARE-GOOD check")
     a.type(f"share {slot} 2048 rw hold &", r"SHARE-HOLDS\s")
     before = a.number
@@ -184,7 +158,8 @@ def put_away_and_back(control, a, slot):
     assert set(mapped(control, "bulk")) == {"Domain-0"}
     control.run("pal restore /tmp/a.pal", limit=180)
     assert a.number != before
-    assert mapped(control, "bulk")["a"] == 0
+    a.said(f"KEEP-HOLDS domain {a.number} time 3 word {word}")
+    assert mapped(control, "bulk")["a"] == 2 * (8 << 20)  # only what it mapped anew
     a.share(f"{slot} 2048 rw check 7", "SHARE-GOOD check")
     a.said("SHARE-LOST")
     a.never_complained()

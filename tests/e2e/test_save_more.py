@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
 """More of saving and restoring: what images tell, the tool's memory, the other kernel, Debian's xl, the units of systemd."""
 
-import json
 import re
 import subprocess
 
 import pytest
 
 import debian
-import qemu as q
-from qemu import CACHE, Qemu
+from layer import add_archive, program
+from qemu import CACHE, Qemu, json_in
 from test_domains import domain0, domains_image, machine  # noqa: F401
-from test_save import GUESTS, Load, add_archive, books, goes_on, guest, initrd  # noqa: F401
+from test_save import GUESTS, Load, books, goes_on, guest, initrd  # noqa: F401
 
 NEWER = guest("newer", 128, 2, "guest.run=load,&amp;").replace(b"/guest/vmlinuz", b"/guest/vmlinuz-6.12")
 XL = "usr/lib/xen-4.17/bin/libxl-save-helper"
@@ -21,16 +20,12 @@ MEMORY_KIB = 64 << 10
 @pytest.fixture(scope="session")
 def more(initrd):  # noqa: F811
     """The image of test_save with a newer kernel for guests, and what xl needs to save."""
-    own = initrd.with_name(f"more-{q.os.getpid()}.gz")
-    stopwatch = initrd.with_name(f"stopwatch-{q.os.getpid()}")
-    subprocess.run(["gcc", "-O2", "-static", "-o", stopwatch, q.TOP / "tests/bench/stopwatch.c"], check=True)
-    files = [("guest/newer.xml", NEWER, 0o644), ("bin/stopwatch", stopwatch.read_bytes(), 0o755),
-             ("guest/vmlinuz-6.12", (CACHE / "linux-6.12/vmlinuz").read_bytes(), 0o644),
-             (XL, (CACHE / "xen-utils-4.17" / XL).read_bytes(), 0o755)]
-    stopwatch.unlink()
-    add_archive(initrd, own, files)
+    own = initrd.with_name("more.gz")
+    add_archive(initrd, own, [
+        ("guest/newer.xml", NEWER, 0o644), program("bin/stopwatch", "tests/bench/stopwatch.c"),
+        ("guest/vmlinuz-6.12", (CACHE / "linux-6.12/vmlinuz").read_bytes(), 0o644),
+        (XL, (CACHE / "xen-utils-4.17" / XL).read_bytes(), 0o755)])
     yield own
-    own.unlink()
 
 
 @pytest.fixture
@@ -88,7 +83,7 @@ def test_images(control):
 
 
 @pytest.mark.soak
-def test_xl(control):
+def test_xl_images(control):
     """What Debian's xl creates it saves and restores here, too; the watcher keeps out of it."""
     control.run("export PATH=$PATH:/usr/lib/xen-4.17/bin")
     control.run("printf \"name='x'\\nmemory=128\\nvcpus=2\\nkernel='/guest/vmlinuz'\\nramdisk='/guest/load-initrd.gz'\\n"
@@ -159,7 +154,7 @@ def test_units(directory):
         control = debian.Shell(qemu)
         control.run("systemctl is-system-running --wait", 240)
         control.run("systemctl is-active pal-domains")
-        listed = json.loads(control.run("pal list --json"))["domains"]
+        listed = json_in(control.run("pal list --json"))["domains"]
         assert sorted(d["name"] for d in listed) == ["Domain-0", "one", "two"]
         for name in ("one", "two"):
             control.until(f"[ $(pal logs {name} | grep -c ^T-) -gt {middle[name]} ]")

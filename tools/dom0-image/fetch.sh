@@ -3,13 +3,14 @@
 #
 # Puts stock Debian kernels (and, for the bench, Debian's Xen) into cache/.
 #
-#   fetch.sh [6.1] [6.12] [xen] [xen-utils]        default: 6.1 6.12
+#   fetch.sh [6.1] [6.12] [xen] [xen-utils] [fio]        default: 6.1 6.12
 #
 # Each name gives a directory that is complete or absent, never half-made:
 #   cache/linux-6.1/   vmlinuz  config  release  lib/modules/RELEASE/
 #   cache/linux-6.12/  likewise
 #   cache/xen-4.17/    xen  (unpacked ELF image)
 #   cache/xen-utils-4.17/  usr/...  (Debian's store and console daemons, xl and its kin, as they are)
+#   cache/fio-3/       fio  lib/...  (Debian's disk tester with all libraries that it is linked to)
 #
 # The package is found through Debian's metapackage, so the ABI number in a
 # kernel's package name appears nowhere here.  What is cached is used as it is,
@@ -87,6 +88,21 @@ fetch_utils() { # packages, directory to fill
     rm -rf "$2/usr/share/doc" "$2/usr/share/man"
 }
 
+fetch_fio() { # package, directory to fill
+    mmdebstrap --quiet --variant=extract --include="$1" --aptopt='Apt::Install-Recommends "false"' \
+        --aptopt='Acquire::Languages "none"' bookworm "$2/root.tar" 9>&- >&2 || die "cannot download $1"
+    mkdir "$2/root" "$2/lib"
+    tar -C "$2/root" --exclude='./dev/*' -xf "$2/root.tar"
+    root=$2/root
+    loader=$root/lib64/ld-linux-x86-64.so.2
+    libraries=$root/lib/x86_64-linux-gnu:$root/usr/lib/x86_64-linux-gnu:$root/usr/lib/x86_64-linux-gnu/ceph
+    "$loader" --library-path "$libraries" --list "$root/usr/bin/fio" >"$2/list" || die "$1 has no library that it needs"
+    # shellcheck disable=SC2046 # a list of files
+    cp -L $(awk '$3 ~ /^\// { print $3 }' "$2/list") "$2/lib"
+    cp "$root/usr/bin/fio" "$2/fio"
+    rm -rf "$root" "$2/root.tar" "$2/list"
+}
+
 provide() { # name of the directory in the cache, function, package
     [ -d "$cache/$1" ] && return 0
     tmp=$(mktemp -d "$cache/.tmp-$1-XXXXXX")
@@ -108,6 +124,7 @@ for what in "$@"; do
     6.12) provide linux-6.12 fetch_kernel linux-image-6.12-amd64 ;;
     xen) provide xen-4.17 fetch_xen xen-hypervisor-4.17-amd64 ;;
     xen-utils) provide xen-utils-4.17 fetch_utils "xen-utils-4.17 xenstore-utils" ;;
-    *) die "unknown: $what (6.1, 6.12, xen, xen-utils)" ;;
+    fio) provide fio-3 fetch_fio fio ;;
+    *) die "unknown: $what (6.1, 6.12, xen, xen-utils, fio)" ;;
     esac
 done

@@ -23,7 +23,7 @@ tar=$("$here/mkroot.sh")
 mkdir -p "$build/dom0"
 exec 9>"$build/dom0/.lock-disk"
 flock 9
-if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$build/tools/palshm" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/ubc" "$top/tools/rules.mk" \
+if [ -e "$image" ] && [ -z "$(find "$tar" "$build/tools/pal" "$build/tools/palshm" "$here" "$top/tools/units" "$top/tools/network" "$top/tools/ubc" "$top/tools/rules.mk" "$top/balloon" \
     "$cache"/linux-*/vmlinuz -newer "$image")" ]; then
     echo "$image"
     exit 0

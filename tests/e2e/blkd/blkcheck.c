@@ -9,6 +9,8 @@
  *   blkcheck churn DEVICE SEED STEPS         write, read back, flush; says "FLUSHED n" when all up to step n is durable
  *   blkcheck verify DEVICE SEED FLUSHED STEPS  after an end at any moment: what was flushed is there, the rest is old or new
  *   blkcheck error DEVICE read|write SECTOR COUNT   it fails, and with EIO
+ *   blkcheck sync DEVICE SECTOR              write it as step 1 would and make it durable; says "sync done", or what failed
+ *   blkcheck zero DEVICE SECTOR COUNT        the kernel is asked to zero these sectors
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -241,6 +243,31 @@ static int expect_error(const char *path, bool write, uint64_t sector, unsigned 
     return got == (ssize_t)bytes;
 }
 
+static int sync_one(const char *path, uint64_t sector)
+{
+    uint64_t sectors, *data = buffer();
+    int fd = open_device(path, O_RDWR, &sectors);
+
+    fill(data, 0, sector, 1);
+    if (pwrite(fd, data, SECTOR, (off_t)(sector * SECTOR)) != SECTOR)
+        printf("DISK sync no write: %s\n", strerror(errno));
+    else if (fsync(fd))
+        printf("DISK sync no flush: %s\n", strerror(errno));
+    else
+        printf("DISK sync done\n");
+    return 0;
+}
+
+static int zero(const char *path, uint64_t sector, uint64_t count)
+{
+    uint64_t sectors, range[2] = {sector * SECTOR, count * SECTOR};
+    int fd = open_device(path, O_RDWR, &sectors);
+
+    if (ioctl(fd, BLKZEROOUT, range) || fsync(fd))
+        die("zeroes");
+    return 0;
+}
+
 int main(int count, char **word)
 {
 #define NUMBER(i) strtoull(word[i], NULL, 10)
@@ -255,5 +282,9 @@ int main(int count, char **word)
         return verify(word[2], NUMBER(3), NUMBER(4), NUMBER(5));
     if (count == 6 && !strcmp(word[1], "error"))
         return expect_error(word[2], word[3][0] == 'w', NUMBER(4), (unsigned)NUMBER(5));
+    if (count == 4 && !strcmp(word[1], "sync"))
+        return sync_one(word[2], NUMBER(3));
+    if (count == 5 && !strcmp(word[1], "zero"))
+        return zero(word[2], NUMBER(3), NUMBER(4));
     return 2;
 }

@@ -32,7 +32,7 @@ static void check_balance(const char *part, const struct pal_stats *before)
 {
     struct pal_stats now = stats();
 
-    for (int i = 0; i < 50 && now.domains != before->domains; i++) {
+    for (int i = 0; i < 1000 && now.domains != before->domains; i++) {
         pause_ms(20);
         now = stats();
     }
@@ -49,12 +49,22 @@ static void check_balance(const char *part, const struct pal_stats *before)
 
 static int wait_for(unsigned id, uint32_t flag, struct xen_domctl_getdomaininfo *info)
 {
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 2000; i++) {
         if (domain_info(id, info) == 0 && (info->flags & flag))
             return 1;
         pause_ms(10);
     }
     return 0;
+}
+
+/* It is freed a little after its end: another CPU may have it in hand. Returns what is said of it last. */
+static long wait_gone(unsigned id)
+{
+    struct xen_domctl_getdomaininfo info = {0};
+
+    for (int i = 0; i < 1000 && domain_info(id, &info) == 0; i++)
+        pause_ms(10);
+    return domain_info(id, &info);
 }
 
 static unsigned reason_of(const struct xen_domctl_getdomaininfo *info)
@@ -82,7 +92,7 @@ static void check_life(void)
     check("life.unpause-again", domain_unpause(t.id) == -EINVAL, "refused");
     long result = domain_destroy(t.id);
     check("life.destroy", result == 0, "%ld", result);
-    result = domain_info(t.id, &info);
+    result = wait_gone(t.id);
     check("life.gone", result == -ESRCH, "%ld", result);
     result = domain_destroy(t.id);
     check("life.destroy-again", result == -ESRCH, "%ld", result);
@@ -94,7 +104,7 @@ static int ends_heard(int events)
     uint32_t port;
     struct pollfd p = {.fd = events, .events = POLLIN};
 
-    if (poll(&p, 1, 2000) != 1 || read(events, &port, sizeof(port)) != sizeof(port))
+    if (poll(&p, 1, 60000) != 1 || read(events, &port, sizeof(port)) != sizeof(port))
         return 0;
     return write(events, &port, sizeof(port)) == sizeof(port); /* open it again */
 }
@@ -169,7 +179,7 @@ static void check_resume(void)
     long set = vcpu_context(t.id, XEN_DOMCTL_setvcpucontext, &c);
     long resumed = domctl_simple(t.id, XEN_DOMCTL_resumedomain);
     check("resume.done", set == 0 && resumed == 0, "%ld, %ld", set, resumed);
-    for (int i = 0; i < 200 && reason_of(&info) != SHUTDOWN_watchdog; i++) {
+    for (int i = 0; i < 2000 && reason_of(&info) != SHUTDOWN_watchdog; i++) {
         pause_ms(10);
         domain_info(t.id, &info);
     }
@@ -201,9 +211,7 @@ static void check_zombie(void)
     check("zombie.still", data[2] == seen, "it does not run");
     check("zombie.destroy-again", domain_destroy(t.id) == 0, "done");
     foreign_unmap((void *)data, 1);
-    for (int i = 0; i < 50 && domain_info(t.id, &info) == 0; i++)
-        pause_ms(10);
-    found = domain_info(t.id, &info);
+    found = wait_gone(t.id);
     check("zombie.gone", found == -ESRCH, "%ld", found);
 }
 

@@ -118,14 +118,17 @@ static void check_stale(void)
 {
     pthread_t handles[MAX_THREADS];
     int bad = 0, rounds = 0;
-    uint64_t until;
+    uint64_t now = check_now_ns(), until, last;
 
     shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     signal(SIGSEGV, faulted);
     for (int i = 0; i < threads; i++)
         pthread_create(&handles[i], NULL, keep_writing, (void *)(uintptr_t)i);
+    /* Two seconds; up to a minute more where they were not enough to show anything. */
     until = check_now_ns() + 2000000000u;
-    while (check_now_ns() < until && rounds < 300) {
+    last = until + 60000000000u;
+    while (rounds < 300 &&
+           (now < until || (now < last && (rounds < 10 || !atomic_load(&faults))))) {
         uint64_t before[MAX_THREADS];
 
         mprotect((void *)shared, PAGE, PROT_READ);
@@ -137,6 +140,7 @@ static void check_stale(void)
         mprotect((void *)shared, PAGE, PROT_READ | PROT_WRITE);
         rounds++;
         usleep(100);
+        now = check_now_ns();
     }
     atomic_store(&stop, 1);
     for (int i = 0; i < threads; i++)

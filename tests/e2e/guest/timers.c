@@ -12,12 +12,15 @@ enum { MILLISECOND = 1000000, MAX_CPUS = 256, READS = 30000 };
 
 /* Lateness is the emulator's and the host's matter; only gross lateness is a fault. */
 static const uint64_t grace = (uint64_t)3000 * MILLISECOND;
+/* Where the host stood still, a measurement is taken again. */
+enum { ATTEMPTS = 3 };
 
-static void check_sleep(void)
+/* Returns how many times it was too short. */
+static int sleep_everywhere(uint64_t *worst)
 {
-    uint64_t worst = 0;
     int early = 0;
 
+    *worst = 0;
     for (int cpu = 0; cpu < check_cpus(); cpu++) {
         check_pin(cpu);
         for (int i = 0; i < 10; i++) {
@@ -27,31 +30,52 @@ static void check_sleep(void)
             nanosleep(&t, NULL);
             took = check_now_ns() - start;
             early += took < 5 * MILLISECOND;
-            if (took > worst)
-                worst = took;
+            if (took > *worst)
+                *worst = took;
         }
     }
+    return early;
+}
+
+static void check_sleep(void)
+{
+    uint64_t worst = grace;
+    int early = 0;
+
+    for (int i = 0; i < ATTEMPTS && early == 0 && worst >= grace; i++)
+        early = sleep_everywhere(&worst);
     check("sleep", early == 0 && worst < grace, "%d early, longest of 5 ms took %llu us", early,
           (unsigned long long)worst / 1000);
 }
 
-static void check_periodic(void)
+/* How long fifty ticks or more took. */
+static uint64_t count_ticks(uint64_t *ticks)
 {
     struct itimerspec every = {.it_interval.tv_nsec = 10 * MILLISECOND,
                                .it_value.tv_nsec = 10 * MILLISECOND};
     int fd = timerfd_create(CLOCK_MONOTONIC, 0);
-    uint64_t start = check_now_ns(), ticks = 0, took;
+    uint64_t start = check_now_ns(), took;
 
+    *ticks = 0;
     timerfd_settime(fd, 0, &every, NULL);
-    while (ticks < 50) {
+    while (*ticks < 50) {
         uint64_t count;
 
         if (read(fd, &count, sizeof(count)) != sizeof(count))
             break;
-        ticks += count;
+        *ticks += count;
     }
     took = check_now_ns() - start;
     close(fd);
+    return took;
+}
+
+static void check_periodic(void)
+{
+    uint64_t ticks = 0, took = 0;
+
+    for (int i = 0; i < ATTEMPTS && (i == 0 || took >= ticks * 10 * MILLISECOND + grace); i++)
+        took = count_ticks(&ticks);
     check("timerfd",
           ticks >= 50 && took >= ticks * 10 * MILLISECOND &&
               took < ticks * 10 * MILLISECOND + grace,
@@ -106,33 +130,55 @@ static int64_t rtc_seconds(int fd)
     return timegm(&broken);
 }
 
+/* Two clocks from the edge of a second on. */
+struct clocks {
+    int64_t first, wall; /* what battery clock and wall clock showed at first */
+    double rtc, clock;   /* seconds from then on, by the battery clock and the monotonic one */
+};
+
+static struct clocks compare_clocks(int fd)
+{
+    struct clocks c = {.first = rtc_seconds(fd)};
+    uint64_t start;
+
+    for (int i = 0; i < 3000 && rtc_seconds(fd) == c.first; i++)
+        usleep(1000);
+    start = check_now_ns();
+    c.first = rtc_seconds(fd);
+    c.wall = time(NULL);
+    for (int i = 0; i < 15000 && rtc_seconds(fd) < c.first + 4; i++)
+        usleep(1000);
+    c.rtc = (double)(rtc_seconds(fd) - c.first);
+    c.clock = (double)(check_now_ns() - start) / 1e9;
+    return c;
+}
+
+static int same_time(const struct clocks *c)
+{
+    return c->first > 1700000000 && llabs(c->first - c->wall) <= 3;
+}
+
+static int same_speed(const struct clocks *c)
+{
+    return c->rtc >= 4 && c->clock > c->rtc - 0.7 && c->clock < c->rtc + 1.2;
+}
+
 /* The battery clock is an independent witness of both the wall clock and the speed of the monotonic
  * one. */
 static void check_rtc(void)
 {
     int fd = open("/dev/rtc0", O_RDONLY);
-    int64_t first, last, wall;
-    uint64_t start;
-    double rtc, clock;
+    struct clocks c = {0};
 
     if (!check("rtc-open", fd >= 0, "/dev/rtc0: %s", check_errno(fd >= 0)))
         return;
-    first = rtc_seconds(fd);
-    for (int i = 0; i < 3000 && rtc_seconds(fd) == first; i++) /* from the edge of a second */
-        usleep(1000);
-    start = check_now_ns();
-    first = rtc_seconds(fd);
-    wall = time(NULL);
-    check("rtc-wall", first > 1700000000 && llabs(first - wall) <= 3,
-          "battery clock %lld, wall clock %lld", (long long)first, (long long)wall);
-    for (int i = 0; i < 15000 && rtc_seconds(fd) < first + 4; i++)
-        usleep(1000);
-    last = rtc_seconds(fd);
-    clock = (double)(check_now_ns() - start) / 1e9;
-    rtc = (double)(last - first);
+    for (int i = 0; i < ATTEMPTS && !(same_time(&c) && same_speed(&c)); i++)
+        c = compare_clocks(fd);
     close(fd);
-    check("speed", rtc >= 4 && clock > rtc - 0.7 && clock < rtc + 1.2,
-          "%.3f s on the clock in %.0f s by the battery clock", clock, rtc);
+    check("rtc-wall", same_time(&c), "battery clock %lld, wall clock %lld", (long long)c.first,
+          (long long)c.wall);
+    check("speed", same_speed(&c), "%.3f s on the clock in %.0f s by the battery clock", c.clock,
+          c.rtc);
 }
 
 int main(void)

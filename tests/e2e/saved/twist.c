@@ -195,7 +195,7 @@ static void find_frames(const struct image_domain *d)
 int main(int argc, char **argv)
 {
     struct image_writer_options options = {.mode = IMAGE_MODE_FAST, .workers = 1};
-    struct image_source source = {NULL, map, canonical, unmap};
+    struct image_source source = {NULL, map, canonical, unmap, true};
     struct pal_error e = {0};
     struct image_domain domain;
     struct image_writer *w;
