@@ -120,6 +120,8 @@ def missed(results):
         found.append("boots_sectors")
     if ours and direct and direct["up_ms"] < SOONER_LEAST * ours["up_ms"]:
         found.append("boots_time")
+    if ours and alone and ours["dom0_kib"] > alone["dom0_kib"]:
+        found.append("boots_domain0")
     if ours and ours["hit_rate"] < HIT_RATE_LEAST:
         found.append("boots_hit_rate")
     return found

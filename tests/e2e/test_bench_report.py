@@ -6,6 +6,7 @@ import sys
 from qemu import TOP
 
 sys.path.insert(0, str(TOP / "tests" / "bench"))
+import boots  # noqa: E402
 import domains  # noqa: E402
 
 
@@ -30,3 +31,13 @@ def test_table_shows_gaps():
     assert create.split()[-4:] == ["4,000", "1,000", "0.25", "ok"]
     fork = next(line for line in lines if "in a guest: fork" in line)
     assert fork.split()[-3:] == ["-", "5", "-"]
+
+
+def test_ten_guests_against_one():
+    alone = {"sectors": 1000, "dom0_kib": 60, "hit_rate": 0.3, "up_ms": 5}
+    ours = {"sectors": 1150, "dom0_kib": 60, "hit_rate": 0.85, "up_ms": 100}
+    assert boots.missed({"ours-1": alone, "ours": ours, "direct": {"up_ms": 300}}) == []
+    more = {"sectors": 1151, "dom0_kib": 61, "hit_rate": 0.84, "up_ms": 101}
+    assert boots.missed({"ours-1": alone, "ours": more, "direct": {"up_ms": 300}}) == [
+        "boots_sectors", "boots_time", "boots_domain0", "boots_hit_rate"]
+    assert boots.missed({"ours": ours}) == []
