@@ -136,11 +136,20 @@ static void advance_clock(struct cpu *c, uint64_t least)
         store_relaxed(&c->vclock, least);
 }
 
+/* How long who runs on c has run since it was last charged. Far beyond its turn's end, which a timer tells, it was not
+ * running: the firmware was, or the machine's own host stood still. With c's lock. */
+static uint64_t not_yet_charged(const struct cpu *c, uint64_t now)
+{
+    uint64_t until = c->turn_end ? min(now, max(c->turn_end, c->charged_at) + SLICE_NS) : now;
+
+    return until > c->charged_at ? until - c->charged_at : 0;
+}
+
 /* Charge who runs on c up to now. With c's lock. */
 static void charge(struct cpu *c, uint64_t now)
 {
     struct vcpu *v = c->current;
-    uint64_t ran = now > c->charged_at ? now - c->charged_at : 0;
+    uint64_t ran = not_yet_charged(c, now);
 
     if (!ran || v->is_idle)
         return;

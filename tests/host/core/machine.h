@@ -25,6 +25,8 @@ void machine_run(uint64_t steps);
 void machine_stop(void);
 
 unsigned machine_random(unsigned limit);
+/* Time passes, and nothing happens: the machine's firmware took it. */
+void machine_stand_still(uint64_t ns);
 /* How often v was in its guest. */
 uint64_t guest_turns(const struct vcpu *v);
 /* Take the interrupts that wait for this CPU and pass the exit path, as a guest does between any

@@ -380,6 +380,46 @@ static void test_beginning(void **state)
     play_seeds(SEEDS, play_beginning);
 }
 
+/* ---- who runs while the machine stands still does not pay for it ---- */
+
+#define STILL_NS (100 * LONG_NS)
+
+static void unlucky_guest(struct vcpu *v)
+{
+    static bool stood_still;
+
+    (void)v;
+    has_its_turn();
+    if (!stood_still && time_now() > LONG_NS / 2) {
+        stood_still = true;
+        machine_stand_still(STILL_NS);
+        has_its_turn();
+        longest_yield = 0;
+    }
+    if (time_now() > STILL_NS + LONG_NS)
+        machine_stop();
+}
+
+static void endless_guest(struct vcpu *v)
+{
+    (void)v;
+}
+
+static void play_standstill(uint64_t seed)
+{
+    machine_start(1 + seed % 2, seed);
+    first = machine_domain(1, 4, false, endless_guest);
+    second = machine_domain(2, 1, false, unlucky_guest);
+    machine_run(40000000);
+    between("its longest wait after it", 0, longest_wait(), LONG_NS / 5);
+}
+
+static void test_standstill(void **state)
+{
+    (void)state;
+    play_seeds(SEEDS, play_standstill);
+}
+
 /* ---- everything changes ---- */
 
 static void where_guest(struct vcpu *v)
@@ -450,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_sleeper),
         cmocka_unit_test(test_late),
         cmocka_unit_test(test_beginning),
+        cmocka_unit_test(test_standstill),
         cmocka_unit_test(test_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
