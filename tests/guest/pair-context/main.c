@@ -325,12 +325,12 @@ static void give_and_ask(void *arg)
     static struct vcpu_guest_context c;
     uint64_t root = (uint64_t)arg;
 
-    while (target) {
+    for (unsigned int id; (id = target) != 0;) {
         good(&c, root);
-        set(target, 1, &c);
-        get(target, 1, &c);
+        set(id, 1, &c);
+        get(id, 1, &c);
         c.ctrlreg[3] = 0;
-        set(target, 1, &c);
+        set(id, 1, &c);
     }
 }
 

@@ -382,12 +382,8 @@ static volatile unsigned int target;
 
 static void manage(void *arg)
 {
-    static struct control_domain d;
-    struct vcpu_guest_context *c = arg;
-
-    (void)c;
-    while (target) {
-        unsigned int id = target;
+    (void)arg;
+    for (unsigned int id; (id = target) != 0;) {
         uint64_t list[2];
 
         control_pause(id, true);
@@ -400,7 +396,6 @@ static void manage(void *arg)
         if (control_window(8, id, pair_mfn(pair_attacker, 20 + test_random() % 200)))
             control_window_close(8);
     }
-    (void)d;
 }
 
 /* ---- the story ---- */

@@ -430,9 +430,9 @@ static volatile unsigned int target;
 static void give_and_take(void *arg)
 {
     (void)arg;
-    while (target) {
-        allow(slot, target, (unsigned int)(test_random() % 3));
-        mapped_by(slot, target);
+    for (unsigned int id; (id = target) != 0;) {
+        allow(slot, id, (unsigned int)(test_random() % 3));
+        mapped_by(slot, id);
     }
 }
 
