@@ -522,7 +522,7 @@ static int prepare(struct restoring *r, const char *name, struct pal_error *e)
         return pal_fail(e, PAL_SYS_FAILED, "no random numbers: %s", strerror(errno));
     if (check_facts(r, e) || pal_domain_name_is_free(r->p, r->config.name, e))
         return -1;
-    return choose_uuid(r, e);
+    return choose_uuid(r, e) || pal_config_settle(&r->config, e) ? -1 : 0;
 }
 
 static int guarded(struct restoring *r, struct pal_error *e)

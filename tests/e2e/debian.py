@@ -43,7 +43,7 @@ class Shell:
         self.log_in(limit)
 
     def log_in(self, limit):
-        self.qemu.expect(r"\w login: ", limit)
+        self.qemu.expect(r"(?m)(?:\w |^)login: ", limit)  # systemd may write between the name and the rest
         self.qemu.send_line("root")
         self.qemu.expect(r"root@\S+# ", 90)
         # No colours, no editing of lines; what a kernel has to say goes to its own log only.

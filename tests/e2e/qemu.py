@@ -182,7 +182,9 @@ def grub_iso(machine):
     iso = isos / f"{digest.hexdigest()[:20]}.iso"
     with open(isos / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not iso.exists():
+        if iso.exists():
+            os.utime(iso)
+        else:
             for old in sorted(isos.glob("*.iso"), key=os.path.getmtime)[:-12]:
                 old.unlink()  # earlier builds of the image under test
             with tempfile.TemporaryDirectory() as tree:

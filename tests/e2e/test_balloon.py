@@ -4,7 +4,7 @@
 import pytest
 
 from qemu import Qemu
-from test_domains import domain0, domains_image, machine, steps, wait_console  # noqa: F401
+from test_domains import audit, domain0, domains_image, machine, steps, wait_console  # noqa: F401
 
 MIB = 1 << 20
 NEAR = MIB + 4096
@@ -103,7 +103,7 @@ def test_balloon(control):
     control.json(f"pal balloon Domain-0 {total}M --wait", limit=90)
     has(control, "Domain-0", total)
     control.run("pal destroy g")
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 def test_making_room(control):
@@ -133,7 +133,7 @@ def test_making_room(control):
     wait_console(control, "big", r"GUEST-INIT", 120)
     for name in ("big", "g", "fixed"):
         control.run(f"pal destroy {name}")
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 CONFIG = "[balloon]\\nenabled = yes\\ninterval_ms = 500\\nslack_mib = 32\\n"
@@ -202,4 +202,4 @@ def test_daemon_follows_load(control):
     control.run("kill $(cat /tmp/pid)")
     for name in ("one", "two"):
         control.run(f"pal destroy {name}")
-    control.run("/checks/audit", limit=120)
+    audit(control)

@@ -11,7 +11,7 @@ import qemu as q
 from layer import described, domains_with, program
 from qemu import Qemu
 from test_balloon import CONFIG, COUNTED, MIB, memory, start_daemon
-from test_domains import domain0, domains_image, machine, steps  # noqa: F401
+from test_domains import audit, domain0, domains_image, machine, steps  # noqa: F401
 
 SOURCES = "tests/e2e/moved"
 
@@ -118,7 +118,7 @@ def move_load(control, names, turns, bursts):
     control.run("kill $(cat /tmp/pid)")
     for name in names:
         control.run(f"pal destroy {name}")
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 FOUR = dict(COUNTED, memory="1408M", dom0_mem="640M")
@@ -193,7 +193,7 @@ def random_targets(control, count):
         control.run(f"pal destroy {name}")
     m, _ = memory(control)
     assert free - m["free_bytes"] < MIB and m["moving_bytes"] == 0 and m["promised_bytes"] == 0
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 SMALL = {"memory": "1460M", "dom0_mem": "1000M"}  # domain 0 holds their swap
@@ -254,7 +254,7 @@ def test_two_at_once(control):
     assert ("fourth" in domains) != ("fifth" in domains) and m["promised_bytes"] == 0
     for name in set(domains) - {"Domain-0"}:
         control.run(f"pal destroy {name}")
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 GUESTS["dumb"] = GUEST.format(name="dumb", most=64, now=64, least=32, kernel="answer.elf", words="-", disk="").replace(
@@ -326,4 +326,4 @@ def test_who_does_not_play(control):
         control.run(f"pal destroy {name}")
     m, domains = memory(control)
     assert set(domains) == {"Domain-0"} and m["promised_bytes"] == 0
-    control.run("/checks/audit", limit=120)
+    audit(control)

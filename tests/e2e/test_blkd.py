@@ -11,7 +11,7 @@ import debian
 import qemu as q
 from layer import compile_program, described, domains_with, program
 from qemu import Qemu
-from test_domains import PROMPT, domain0, domains_image, machine, steps, wait_console, wait_gone  # noqa: F401
+from test_domains import PROMPT, audit, domain0, domains_image, machine, steps, wait_console, wait_gone  # noqa: F401
 
 SECTORS = 20003  # the last cluster is not whole
 SEED = 5
@@ -129,10 +129,6 @@ def in_guest(control, name, command, *patterns):
         control.qemu.expect(pattern, 90)
     control.qemu.child.send("\x1d")
     control.qemu.expect(PROMPT, 30)
-
-
-def audit(control):
-    control.run("for i in $(seq 50); do /checks/audit >/tmp/audit && break; sleep 0.2; done; cat /tmp/audit; ! grep -q fail /tmp/audit")
 
 
 def may_wait(control):
@@ -367,9 +363,9 @@ def test_debian_guests(directory):
         for guest in guests:
             guest.run("dmesg | grep -E 'I/O error|EXT4-fs error|Call Trace|blocked for more'", status=1)
         control.run("pal shutdown db --wait", 120)
-        control.run("pal attach web disk /srv/db.cow xvdb --base /srv/debian.img")
+        control.until("pal attach web disk /srv/db.cow xvdb --base /srv/debian.img")
         web.run("e2fsck -fn /dev/xvdb", 300)
         control.run("pal shutdown web --wait", 120)
         assert control.run("md5sum </srv/debian.img", 300) == image
-        control.run("/lib/modules/checks/audit")
+        control.until("/lib/modules/checks/audit")
         qemu.check_log()

@@ -12,8 +12,8 @@ import pytest
 import qemu as q
 from layer import described, domains_with
 from qemu import Qemu
-from test_blkd import SECTORS, SEED, audit, checker, end_guests, kill_server, wait_said  # noqa: F401
-from test_domains import PROMPT, domain0, domains_image, machine, steps, wait_gone  # noqa: F401
+from test_blkd import SECTORS, SEED, checker, end_guests, kill_server, wait_said  # noqa: F401
+from test_domains import PROMPT, audit, domain0, domains_image, machine, steps, wait_gone  # noqa: F401
 
 RUN = "#!/bin/sh\nexec /fio/lib/ld-linux-x86-64.so.2 --library-path /fio/lib \"$@\"\n"
 JOBS = """[global]

@@ -9,7 +9,7 @@ from layer import add_archive, described
 from qemu import Qemu
 from test_balloon import describe, memory
 from test_blkd import BASE, SECTORS, SEED, checker, disk, guest, initrd, prepare, wait_said, with_disk  # noqa: F401
-from test_domains import domain0, domains_image, machine, wait_console  # noqa: F401
+from test_domains import audit, domain0, domains_image, machine, wait_console  # noqa: F401
 
 MIB = 1 << 20
 IMAGE, BIG = "/tmp/image", "/tmp/big"
@@ -70,7 +70,7 @@ def warm_and_record(control):
     control.json(f"pal cache drop {IMAGE}")
     assert cache(control)["cached_bytes"] == 101 * 4096
     control.json("pal cache drop")
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 def full_cache_gives_way(control):
@@ -103,7 +103,7 @@ def full_cache_gives_way(control):
     control.json("pal cache limit none")
     control.run(f"pal destroy g; rm {BIG}")
     assert cache(control)["domains"] == []
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 def test_free_memory(control):
@@ -172,7 +172,7 @@ def test_guests_share(sharing):
     assert misses == 0 and hits > 0
     for name in READERS:
         control.run(f"pal destroy {name}", limit=60)
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 def test_ten_guests(sharing):
@@ -189,4 +189,4 @@ def test_ten_guests(sharing):
     assert {d["name"] for d in c["domains"]} == set(MANY)
     for name in MANY:
         control.run(f"pal destroy {name}", limit=60)
-    control.run("/checks/audit", limit=120)
+    audit(control)

@@ -17,7 +17,7 @@ import qemu as q
 from qemu import Qemu
 from test_balloon import memory
 from test_blkd import OVERLAY, checker, end_guests, initrd, kill_server, prepare, wait_said  # noqa: F401
-from test_domains import domains_image, machine, steps  # noqa: F401
+from test_domains import audit, domains_image, machine, steps  # noqa: F401
 from test_save import add_archive
 
 MIB = 1 << 20
@@ -270,7 +270,7 @@ def run_chaos(directory, described, steps, every, names, **more):  # noqa: F811
         m, domains = memory(control)
         assert set(domains) == {"Domain-0"} and m["promised_bytes"] == m["moving_bytes"] == 0 and free - m["free_bytes"] < 4 * MIB
         assert control.run("md5sum </srv/base.img").split()[0] == before
-        control.run("/checks/audit", limit=120)
+        audit(control)
         control.run("umount /srv")
         qemu.check_log()
 

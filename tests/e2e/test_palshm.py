@@ -6,7 +6,7 @@ import re
 import pytest
 
 from qemu import Qemu
-from test_domains import PROMPT, domain0, domains_image, machine  # noqa: F401
+from test_domains import PROMPT, audit, domain0, domains_image, machine  # noqa: F401
 
 GUEST = """<domain type='xen'><name>{name}</name><memory unit='MiB'>192</memory><vcpu>{vcpus}</vcpu>
 <metadata><pal:domain xmlns:pal='urn:palimpsest:domain:1'>{ours}</pal:domain></metadata>
@@ -169,7 +169,7 @@ def test_guests(control):
     for guest in (a, b):
         guest.dmesg()
     control.run("pal destroy a; pal destroy b")
-    control.run("/checks/audit", limit=120)
+    audit(control)
 
 
 def own_region(a, b):
@@ -212,4 +212,4 @@ def test_pressure(control):
     control.json("pal region destroy bulk")
     control.run("pal destroy a; pal destroy b")
     assert control.json("pal region list")["regions"] == []
-    control.run("/checks/audit", limit=120)
+    audit(control)

@@ -55,6 +55,7 @@ def test_together(directory):
         booted(control, "good", 3)
         control.run("pal pause stubborn")
         control.error("pal shutdown --all --wait --progress=none", 4, "PAL-DOM-003")
+        poll(control, "! pal list | grep -Eq '^(good|\\(unnamed\\)) '", "the end of the one that could", 120)
         assert names(control) == ["Domain-0", "stubborn"]
         control.run("pal destroy stubborn")
         control.json("pal shutdown --all --wait")

@@ -12,7 +12,7 @@ import pytest
 import qemu as q
 from layer import DOMAINS_INITRD, add_archive, described
 from qemu import Qemu
-from test_domains import domain0, domains_image, machine  # noqa: F401 (a fixture)
+from test_domains import domain0, domains_image, machine, steps, wait_gone  # noqa: F401 (a fixture)
 
 PROGRAM = q.BUILD / "tools" / "scale"
 IMAGE = q.BUILD / "dom0" / "initrd-scale.gz"
@@ -262,6 +262,7 @@ def test_xl(control):
     assert control.json_line("scale ask 120 'echo an=$((40+1)) $(nproc)' 'an=41 2'", limit=150)["answered"] == 1
     assert control.json("pal list deb")["domains"][0]["vcpus"] == 2
     control.run("xl shutdown -w deb", limit=120)
+    control.run(f"for i in $(seq {steps(300)}); do xl list deb >/dev/null 2>&1 || break; usleep 100000; done", limit=60)
     control.run("xl create /tmp/deb.cfg", limit=120)
     control.run("xl destroy deb")
     control.error("pal info deb", 3, "PAL-DOM-001")
@@ -280,6 +281,7 @@ def test_oxenstored(directory):
         number = control.json("pal create /guest/stock.xml", limit=120)["id"]
         assert control.json_line("scale ask 120 'echo an=$((40+1))' an=41", limit=150)["answered"] == 1
         control.run("pal shutdown stock --wait", limit=120)
+        wait_gone(control, "stock")
         control.run(f"xenstore-exists /local/domain/{number}", status=1)
         books.check()
         qemu.check_log()

@@ -108,6 +108,9 @@ int pal_config_drop_nic(const struct pal_config *c, const uint8_t mac[6],
 int pal_config_set_region(const struct pal_config *c, const char *name, const char *access,
                           struct pal_config *changed, struct pal_error *e);
 
+/* The text says the name and the UUID that c was given since it was read. */
+int pal_config_settle(struct pal_config *c, struct pal_error *e);
+
 const char *pal_action_name(enum pal_action action);
 /* "writeback", "writethrough", "none". */
 const char *pal_cache_name(enum pal_disk_cache cache);

@@ -122,6 +122,28 @@ static xmlDoc *tree_of(const struct pal_config *c, struct pal_error *e)
     return document;
 }
 
+int pal_config_settle(struct pal_config *c, struct pal_error *e)
+{
+    xmlDoc *document = tree_of(c, e);
+    xmlNode *root = document ? libxml.xmlDocGetRootElement(document) : NULL;
+    char uuid[37], *text;
+    size_t size;
+
+    if (!document)
+        return -1;
+    pal_uuid_text(c->uuid, uuid);
+    libxml.xmlNodeSetContent(child(root, "name"), (const xmlChar *)c->name);
+    libxml.xmlNodeSetContent(child(root, "uuid"), (const xmlChar *)uuid);
+    text = text_of(document, &size);
+    libxml.xmlFreeDoc(document);
+    if (!text)
+        return pal_fail(e, PAL_SYS_FAILED, "out of memory");
+    free(c->xml);
+    c->xml = text;
+    c->xml_size = size;
+    return 0;
+}
+
 /* Read the changed tree, and give it up. */
 static int parse(xmlDoc *document, struct pal_config *changed, struct pal_error *e)
 {

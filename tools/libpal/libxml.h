@@ -18,6 +18,7 @@
     X(xmlFreeDoc)                                                                                  \
     X(xmlDocGetRootElement)                                                                        \
     X(xmlNodeGetContent)                                                                           \
+    X(xmlNodeSetContent)                                                                           \
     X(xmlGetNoNsProp)                                                                              \
     X(xmlGetLineNo)                                                                                \
     X(xmlNewChild)                                                                                 \

@@ -123,7 +123,10 @@ int pal_record_read(uint32_t id, struct pal_config *c, struct pal_error *e)
     }
     free(c->name);
     c->name = name;
-    return 0;
+    if (!pal_config_settle(c, e))
+        return 0;
+    pal_config_free(c);
+    return -1;
 }
 
 void pal_record_remove(uint32_t id)

@@ -116,12 +116,18 @@ static void follow(FILE *file, const struct call *c, struct pal *p, const struct
     struct xen_domctl_getdomaininfo now;
     struct pal_error gone = {0};
     bool is_over = false;
+    unsigned quiet = 0; /* looks after the end that found nothing */
 
-    while (!is_over && !ferror(stdout)) {
-        is_over = pal_domain_info(&p->hv, d->id, &now, &gone) || pal_domain_has_ended(&now);
-        verb_sleep(0.2); /* after the look: what it said at last comes within that */
-        if (has_more(file))
+    while (quiet < 2 && !ferror(stdout)) {
+        is_over =
+            is_over || pal_domain_info(&p->hv, d->id, &now, &gone) || pal_domain_has_ended(&now);
+        verb_sleep(0.2); /* what it said at last comes a little later */
+        if (has_more(file)) {
             show(file, c);
+            quiet = 0;
+        } else if (is_over) {
+            quiet++;
+        }
     }
 }
 

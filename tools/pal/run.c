@@ -91,12 +91,18 @@ static int leave(struct running *r)
 
 static int start_again(struct running *r, const char *reason)
 {
+    struct pal_config now; /* it may have got another name, and devices */
     int id;
 
-    fprintf(stderr, "%s has ended (%s) and is started again.\n", r->config->name, reason);
-    if (pal_domain_end(r->p, r->id, &r->call->error))
+    if (pal_record_read(r->id, &now, &r->call->error))
         return STATUS_PAL;
-    id = make_domain(r->p, r->config, &r->call->error);
+    fprintf(stderr, "%s has ended (%s) and is started again.\n", now.name, reason);
+    if (pal_domain_end(r->p, r->id, &r->call->error)) {
+        pal_config_free(&now);
+        return STATUS_PAL;
+    }
+    id = make_domain(r->p, &now, &r->call->error);
+    pal_config_free(&now);
     if (id < 0)
         return STATUS_REFUSED;
     r->id = (uint32_t)id;
