@@ -83,8 +83,10 @@ void event_init(void)
 
 void event_set_handler(unsigned int port, event_handler *h)
 {
+    struct evtchn_unmask u = {.port = port};
+
     handlers[port] = h;
-    event_mask(port, false);
+    hc_event(EVTCHNOP_unmask, &u); /* which tells of what is pending already */
 }
 
 long event_bind_virq(unsigned int virq, unsigned int vcpu)

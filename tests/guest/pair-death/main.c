@@ -485,7 +485,7 @@ static void never_started(void)
 static void failing_creation(void)
 {
     static const unsigned int counts[] = {0, 257, 4096, 0x80000000, 0xffffffff};
-    static uint64_t mfns[CONTROL_PAGES_MAX];
+    static uint64_t mfns[CONTROL_PAGES_MAX], spare[64];
     struct xen_domctl_max_mem all = {.max_memkb = ~0ul};
     unsigned int n = 0, failed = 0;
     long hog;
@@ -496,12 +496,13 @@ static void failing_creation(void)
     hog = control_create(0, 1);
     test_true("7a", "a hog", hog > 0);
     control_domctl(XEN_DOMCTL_max_mem, (unsigned int)hog, &all, sizeof(all));
+    test_eq("7a", "frames to give back", control_populate((unsigned int)hog, 64, spare), 64);
     while (control_populate((unsigned int)hog, CONTROL_PAGES_MAX, mfns) == CONTROL_PAGES_MAX)
         n++;
     test_true("7a", "there was much", n > 10);
     for (unsigned int i = 0; i < 64; i++) {
         struct xen_memory_reservation r = {.nr_extents = 1, .domid = (domid_t)hog};
-        xen_pfn_t one = mfns[i];
+        xen_pfn_t one = spare[i];
         long id;
 
         set_xen_guest_handle(r.extent_start, &one);

@@ -99,7 +99,7 @@ static unsigned int storm(uint64_t seed)
 {
     unsigned int odd = 0;
 
-    gate++;
+    __atomic_fetch_add(&gate, 1, __ATOMIC_SEQ_CST);
     while (gate < 2)
         vcpu_yield();
     for (unsigned int i = 0; test_race(i, STORM); i++) {
