@@ -21,11 +21,6 @@ static void set_bit(volatile xen_ulong_t *words, unsigned int n, bool on)
         __atomic_fetch_and(&words[n / 64], ~(1ul << n % 64), __ATOMIC_SEQ_CST);
 }
 
-void event_mask(unsigned int port, bool masked)
-{
-    set_bit(start_shared.evtchn_mask, port, masked);
-}
-
 bool event_pending(unsigned int port)
 {
     return start_shared.evtchn_pending[port / 64] >> port % 64 & 1;
@@ -118,7 +113,7 @@ long event_close(unsigned int port)
 
     if (port < PORTS)
         handlers[port] = 0;
-    event_mask(port, true);
+    set_bit(start_shared.evtchn_mask, port, true);
     return hc_event(EVTCHNOP_close, &c);
 }
 

@@ -367,5 +367,5 @@ def test_debian_guests(directory):
         web.run("e2fsck -fn /dev/xvdb", 300)
         control.run("pal shutdown web --wait", 120)
         assert control.run("md5sum </srv/debian.img", 300) == image
-        control.until("/lib/modules/checks/audit")
+        audit(control, "/lib/modules/checks/audit")
         qemu.check_log()

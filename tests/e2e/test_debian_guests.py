@@ -8,6 +8,7 @@ import pytest
 import debian
 from debian import Guest, Shell
 from qemu import PARALLEL, Qemu, json_in
+from test_domains import audit
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +29,7 @@ def domain0(qemu):
 def balanced(control):
     """Nothing was left of the domains."""
     assert [d["id"] for d in json_in(control.run("pal list --json"))["domains"]] == [0]
-    control.until("/lib/modules/checks/audit")
+    audit(control, "/lib/modules/checks/audit")
     control.run("test -z \"$(systemctl --failed --no-legend)\"")
 
 

@@ -90,8 +90,11 @@ class Load:
 
 def books(control, alone=False):
     """The audit finds nothing; returns domains and free frames. alone: when only domain 0 is left, as it soon will be."""
-    wait = f"for i in $(seq {steps(100)}); do books | grep -q ' domains=1 ' && break; usleep 200000; done; " if alone else ""
-    found = re.search(r"BOOKS wrong=0 domains=(\d+) free=(\d+)", control.run(f"{wait}books", limit=120))
+    look = "books"
+    if alone:
+        look = (f"for i in $(seq {steps(100)}); do b=$(books); case $b in *'wrong=0 domains=1 '*) break;; *wrong=0*) usleep 200000;; *) break;; esac; done; "
+                "echo \"$b\"")
+    found = re.search(r"BOOKS wrong=0 domains=(\d+) free=(\d+)", control.run(look, limit=120))
     assert found, "the audit found something"
     return int(found.group(1)), int(found.group(2))
 

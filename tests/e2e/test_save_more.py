@@ -9,7 +9,7 @@ import pytest
 import debian
 from layer import add_archive, program
 from qemu import CACHE, Qemu, json_in
-from test_domains import domain0, domains_image, machine  # noqa: F401
+from test_domains import audit, domain0, domains_image, machine  # noqa: F401
 from test_save import GUESTS, Load, books, goes_on, guest, initrd  # noqa: F401
 
 NEWER = guest("newer", 128, 2, "guest.run=load,&amp;").replace(b"/guest/vmlinuz", b"/guest/vmlinuz-6.12")
@@ -163,7 +163,7 @@ def test_units(directory):
             assert last(control, name) > middle[name] >= before[name] > 0
         control.run("test -z \"$(ls /var/lib/pal/saved)\"")
         control.run("pal destroy one; pal destroy two")
-        control.until("/lib/modules/checks/audit")
+        audit(control, "/lib/modules/checks/audit")
         control.qemu.send_line("systemctl poweroff")
         qemu.wait_exit(180)
         qemu.check_log()

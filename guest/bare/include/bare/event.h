@@ -11,7 +11,6 @@ typedef void event_handler(unsigned int port);
 void event_init(void); /* nothing masked at the vCPU, all ports masked */
 void event_dispatch(void);
 void event_set_handler(unsigned int port, event_handler *h); /* and unmask the port */
-void event_mask(unsigned int port, bool masked);
 bool event_pending(unsigned int port);
 void event_clear(unsigned int port);
 void event_deliver(bool on); /* the vCPU's own mask; on: pending ones run now */
